@@ -1,1 +1,4 @@
-//! Placeholder of the room `server`.
+//! The program around the three machines: sockets, threads, time, disk and the command line.
+
+pub mod stream;
+pub mod twin;

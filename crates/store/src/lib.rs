@@ -26,6 +26,9 @@ pub struct Store {
 #[derive(Clone)]
 pub struct Space(Keyspace);
 
+/// A key and its value.
+pub type Record = (Box<[u8]>, Box<[u8]>);
+
 /// How far a commit has to get before it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
@@ -92,10 +95,7 @@ impl Store {
     }
 
     /// Every record of a space, in the order of its keys.
-    pub fn scan(
-        &self,
-        space: &Space,
-    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), StoreError>> + use<> {
+    pub fn scan(&self, space: &Space) -> impl Iterator<Item = Result<Record, StoreError>> + use<> {
         let path = self.path.clone();
         space.0.iter().map(move |guard| {
             guard
@@ -107,11 +107,7 @@ impl Store {
 
     /// The value of a key.
     pub fn read(&self, space: &Space, key: &[u8]) -> Result<Option<Box<[u8]>>, StoreError> {
-        space
-            .0
-            .get(key)
-            .map(|value| value.map(|v| v.as_ref().into()))
-            .map_err(|cause| self.failed(cause))
+        space.0.get(key).map(|value| value.map(|v| v.as_ref().into())).map_err(|cause| self.failed(cause))
     }
 
     /// Brings everything committed so far to the disk.

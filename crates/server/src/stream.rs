@@ -1,0 +1,348 @@
+//! One client's byte stream, whatever carries it: TCP, TLS, WebSocket or WebSocket over TLS. All of
+//! them are driven by hand on a non-blocking socket, so a stream can move from one thread to another
+//! and an idle one owns no buffer of ours. This room moves bytes; it knows nothing of MQTT packets.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use mio::net::TcpStream;
+use rustls::ServerConnection;
+use tungstenite::handshake::server::{ErrorResponse, Request, Response, ServerHandshake};
+use tungstenite::handshake::{HandshakeError, MidHandshake};
+use tungstenite::http::{HeaderValue, StatusCode};
+use tungstenite::protocol::WebSocketConfig;
+use tungstenite::{Bytes, Message, WebSocket};
+
+/// Bytes that a WebSocket reads at a time; each open WebSocket holds a buffer of this size.
+const WEB_READ_BYTES: usize = 2048;
+
+/// A non-blocking byte stream from a client. Every method answers `WouldBlock` instead of waiting.
+pub enum Stream {
+    /// MQTT directly on TCP or TLS.
+    Wire(Wire),
+    /// MQTT in binary WebSocket messages.
+    Web(Box<Web>),
+}
+
+impl Stream {
+    /// The socket below, for registering with a poll; `None` once a WebSocket upgrade has failed.
+    pub fn socket(&mut self) -> Option<&mut TcpStream> {
+        self.wire().map(|wire| &mut wire.tcp)
+    }
+
+    fn wire(&mut self) -> Option<&mut Wire> {
+        match self {
+            Stream::Wire(wire) => Some(wire),
+            Stream::Web(web) => web.wire(),
+        }
+    }
+
+    /// Reads what has come, up to the size of `buffer`. 0 means that the client ended the stream.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Wire(wire) => wire.read(buffer),
+            Stream::Web(web) => web.read(buffer),
+        }
+    }
+
+    /// Whether bytes may be waiting above the socket, which a poll of the socket does not announce.
+    pub fn may_hold_more(&self) -> bool {
+        match self {
+            Stream::Wire(wire) => wire.tls.is_some(),
+            Stream::Web(_) => true,
+        }
+    }
+
+    /// Writes as much of the pieces as the stream takes now and says how many bytes that were.
+    pub fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Wire(wire) => wire.write_vectored(pieces),
+            Stream::Web(web) => web.write(pieces),
+        }
+    }
+
+    /// Pushes out what the layers between still hold. `true`: nothing is left.
+    pub fn flush(&mut self) -> io::Result<bool> {
+        match self {
+            Stream::Wire(wire) => wire.push(),
+            Stream::Web(web) => web.push(),
+        }
+    }
+
+    /// Says good-bye in the language of the layers between (TLS close_notify, WebSocket close).
+    /// The socket itself ends when the stream is dropped.
+    pub fn finish(&mut self) {
+        if let Stream::Web(web) = self {
+            web.finish();
+        }
+        let Some(wire) = self.wire() else { return };
+        if let Some(tls) = &mut wire.tls {
+            tls.send_close_notify();
+            let _ = wire.push();
+        }
+        let _ = wire.tcp.shutdown(std::net::Shutdown::Write);
+    }
+
+    /// The TLS session, where there is one: for the client's certificate.
+    pub fn tls(&mut self) -> Option<&ServerConnection> {
+        self.wire().and_then(|wire| wire.tls.as_deref())
+    }
+}
+
+/// TCP, with or without TLS on it.
+pub struct Wire {
+    tcp: TcpStream,
+    tls: Option<Box<ServerConnection>>,
+}
+
+impl Wire {
+    /// Plain TCP.
+    pub fn plain(tcp: TcpStream) -> Wire {
+        Wire { tcp, tls: None }
+    }
+
+    /// TLS as a server. The handshake happens inside the first reads and writes.
+    pub fn tls(tcp: TcpStream, config: Arc<rustls::ServerConfig>) -> Result<Wire, rustls::Error> {
+        let mut tls = ServerConnection::new(config)?;
+        // What is written in plain text before the socket takes the cipher text is bounded here; the
+        // rest stays with the connection, whose own limit counts.
+        tls.set_buffer_limit(Some(64 << 10));
+        Ok(Wire { tcp, tls: Some(Box::new(tls)) })
+    }
+
+    fn push(&mut self) -> io::Result<bool> {
+        let Some(tls) = &mut self.tls else { return Ok(true) };
+        while tls.wants_write() {
+            match tls.write_tls(&mut self.tcp) {
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else { return retry(|| self.tcp.read(buffer)) };
+        loop {
+            match tls.reader().read(buffer) {
+                Ok(n) => return Ok(n),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                // A client that drops the TCP connection without close_notify has ended the stream
+                // all the same: MQTT has its own framing, so nothing can be cut unseen.
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                Err(e) => return Err(e),
+            }
+            if retry(|| tls.read_tls(&mut self.tcp))? == 0 {
+                return Ok(0);
+            }
+            let outcome = tls.process_new_packets();
+            while tls.wants_write() {
+                match tls.write_tls(&mut self.tcp) {
+                    Ok(_) => {}
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(e) => return Err(e),
+                }
+            }
+            outcome.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else { return retry(|| self.tcp.write_vectored(pieces)) };
+        let taken = tls.writer().write_vectored(pieces)?;
+        self.push()?;
+        if taken == 0 && pieces.iter().any(|p| !p.is_empty()) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.push()? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    }
+}
+
+fn retry(mut io: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match io() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// What a WebSocket listener asks of its clients (`listener.ws.NAME.*`).
+#[derive(Clone, Debug)]
+pub struct WebRules {
+    /// The path of the upgrade request, `/mqtt`.
+    pub path: String,
+    /// Subprotocols that are offered, the preferred one first.
+    pub subprotocols: Vec<String>,
+    /// Whether a client that names no subprotocol is refused.
+    pub subprotocol_required: bool,
+    /// The largest message, in bytes.
+    pub message_bytes_max: usize,
+}
+
+/// MQTT over WebSocket [MQTT-6.0.0-1..4].
+pub struct Web {
+    state: WebState,
+    /// The rest of a message that did not fit the last read.
+    rest: Bytes,
+}
+
+enum WebState {
+    Greeting(Option<MidHandshake<ServerHandshake<Wire, Upgrade>>>),
+    Open(WebSocket<Wire>),
+}
+
+/// Checks the upgrade request against the listener's rules.
+struct Upgrade(Arc<WebRules>);
+
+impl tungstenite::handshake::server::Callback for Upgrade {
+    fn on_request(self, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+        if request.uri().path() != self.0.path {
+            return Err(refusal(StatusCode::NOT_FOUND));
+        }
+        let offered: Vec<&str> = request
+            .headers()
+            .get_all("sec-websocket-protocol")
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+            .filter(|word| !word.is_empty())
+            .collect();
+        let chosen = self.0.subprotocols.iter().find(|known| offered.contains(&known.as_str()));
+        match chosen {
+            Some(word) => {
+                if let Ok(value) = HeaderValue::from_str(word) {
+                    response.headers_mut().insert("sec-websocket-protocol", value);
+                }
+                Ok(response)
+            }
+            None if self.0.subprotocol_required || !offered.is_empty() => {
+                Err(refusal(StatusCode::BAD_REQUEST))
+            }
+            None => Ok(response),
+        }
+    }
+}
+
+fn refusal(status: StatusCode) -> ErrorResponse {
+    let mut response = ErrorResponse::new(None);
+    *response.status_mut() = status;
+    response
+}
+
+impl Web {
+    /// Starts the server's side of the upgrade on `wire`.
+    pub fn new(wire: Wire, rules: Arc<WebRules>) -> Web {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(WEB_READ_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(Some(rules.message_bytes_max))
+            .max_frame_size(Some(rules.message_bytes_max));
+        let greeting = ServerHandshake::start(wire, Upgrade(rules), Some(config));
+        Web { state: WebState::Greeting(Some(greeting)), rest: Bytes::new() }
+    }
+
+    fn wire(&mut self) -> Option<&mut Wire> {
+        match &mut self.state {
+            WebState::Greeting(Some(greeting)) => Some(greeting.get_mut().get_mut()),
+            WebState::Greeting(None) => None,
+            WebState::Open(socket) => Some(socket.get_mut()),
+        }
+    }
+
+    fn greet(&mut self) -> io::Result<()> {
+        let WebState::Greeting(greeting) = &mut self.state else { return Ok(()) };
+        let Some(mid) = greeting.take() else { return Err(io::ErrorKind::NotConnected.into()) };
+        match mid.handshake() {
+            Ok(socket) => {
+                self.state = WebState::Open(socket);
+                Ok(())
+            }
+            Err(HandshakeError::Interrupted(mid)) => {
+                *greeting = Some(mid);
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            Err(HandshakeError::Failure(cause)) => Err(io::Error::new(io::ErrorKind::InvalidData, cause)),
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.greet()?;
+        let WebState::Open(socket) = &mut self.state else { return Err(io::ErrorKind::NotConnected.into()) };
+        while self.rest.is_empty() {
+            match socket.read().map_err(into_io) {
+                Ok(Message::Binary(bytes)) => self.rest = bytes,
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
+                Ok(Message::Close(_)) => return Ok(0),
+                // MQTT travels in binary frames only [MQTT-6.0.0-1].
+                Ok(Message::Text(_)) => return Err(io::ErrorKind::InvalidData.into()),
+                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => return Ok(0),
+                Err(e) => return Err(e),
+            }
+        }
+        let taken = self.rest.split_to(self.rest.len().min(buffer.len()));
+        buffer[..taken.len()].copy_from_slice(&taken);
+        Ok(taken.len())
+    }
+
+    /// All pieces become one binary message: a batch of packets in one frame.
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let WebState::Open(socket) = &mut self.state else { return Err(io::ErrorKind::WouldBlock.into()) };
+        match socket.flush().map_err(into_io) {
+            Ok(()) => {}
+            Err(e) => return Err(e),
+        }
+        let mut message = Vec::with_capacity(pieces.iter().map(|p| p.len()).sum());
+        for piece in pieces {
+            message.extend_from_slice(piece);
+        }
+        let bytes = message.len();
+        match socket.write(Message::Binary(message.into())).map_err(into_io) {
+            Ok(()) => Ok(bytes),
+            // The message has been taken into the socket's own buffer; `push` sends the rest.
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(bytes),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn push(&mut self) -> io::Result<bool> {
+        let WebState::Open(socket) = &mut self.state else { return Ok(true) };
+        match socket.flush().map_err(into_io) {
+            Ok(()) => socket.get_mut().push(),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn finish(&mut self) {
+        if let WebState::Open(socket) = &mut self.state {
+            let _ = socket.close(None);
+            let _ = socket.flush();
+        }
+    }
+}
+
+fn into_io(error: tungstenite::Error) -> io::Error {
+    match error {
+        tungstenite::Error::Io(e) => e,
+        tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed => {
+            io::ErrorKind::ConnectionAborted.into()
+        }
+        other => io::Error::new(io::ErrorKind::InvalidData, other),
+    }
+}
