@@ -3,6 +3,7 @@
 pub mod inbox;
 pub mod listen;
 pub mod persist;
+pub mod api;
 pub mod stream;
 pub mod tls;
 pub mod twin;
