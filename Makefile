@@ -1,0 +1,52 @@
+# The verbs of this project. `.ci/run` calls only these. Each does its own set-up.
+#
+# CARGO_TARGET_DIR is honoured. JOBS=n limits the build. SEED=n picks the run of `make sim`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+CARGO ?= cargo
+export CARGO
+
+.PHONY: help release cluster cluster-stop test test-rust test-release test-clients test-lab check fix
+
+help:
+	@awk -F'## ' '/^[a-z-]+:.*## /{split($$1,a,":"); printf "  make %-14s %s\n", a[1], $$2}' Makefile
+
+release: ## the release directory _rel/emqx
+	@tools/release.sh
+
+cluster: release ## three nodes on this host, joined; sends a message across them
+	@tools/cluster.sh start
+
+cluster-stop: ## ends what `make cluster` started
+	@tools/cluster.sh stop
+
+test: ## every test: units, sockets, the release, real clients, several hosts
+	@tools/setup.sh test
+	@tools/test.sh all
+
+test-rust: ## units and sockets only
+	@tools/test.sh rust
+
+test-release: ## what `make release` and `make cluster` promise
+	@tools/test.sh release
+
+test-clients: ## real clients against the release
+	@tools/setup.sh clients
+	@tools/test.sh clients
+
+test-lab: ## several hosts, made of network namespaces
+	@tools/setup.sh lab
+	@tools/test.sh lab
+
+check: ## format, lints, licences, layout; writes nothing
+	@tools/setup.sh check
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) deny --locked check licenses bans sources
+	@tools/tidy.sh
+
+fix: ## formats and applies lint suggestions
+	$(CARGO) fmt --all
+	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	$(CARGO) fmt --all
