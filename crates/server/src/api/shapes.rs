@@ -316,6 +316,22 @@ pub enum JoinOutcome {
     Ignored,
 }
 
+/// What a request that changes something came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// `ok`, or `ignored` where there was nothing to do.
+    pub result: String,
+    /// The cluster afterwards, where it is the cluster that changed.
+    #[serde(flatten)]
+    pub status: Option<ClusterStatus>,
+}
+
+impl Change {
+    pub(super) fn result(word: &str) -> Change {
+        Change { result: word.into(), status: None }
+    }
+}
+
 /// `POST /cluster/join` with `dry_run`: what a join would do to the node that is asked.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct JoinPlan {

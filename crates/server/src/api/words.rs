@@ -42,6 +42,16 @@ pub fn local_time(ms: u64) -> String {
     )
 }
 
+/// What an operator means by a node's name: one without a host is on the host of the node that is asked, so
+/// `emqx1` on `emqx2@10.0.0.5` is `emqx1@10.0.0.5`.
+pub fn node_name(word: &str, own_name: &str) -> String {
+    if word.split('@').filter(|part| !part.is_empty()).count() == 2 {
+        return word.to_owned();
+    }
+    let host = own_name.split_once('@').map_or("127.0.0.1", |(_, host)| host);
+    format!("{word}@{host}")
+}
+
 /// The C library knows the machine's time zone; nothing in the standard library does.
 #[allow(unsafe_code, reason = "localtime_r has no safe counterpart")]
 fn broken_down(seconds: libc::time_t) -> libc::tm {
@@ -68,6 +78,15 @@ mod tests {
             (86_400 + 189, "1 days, 0 hours, 3 minutes, 9 seconds"),
         ] {
             assert_eq!(uptime(Duration::from_secs(seconds)), words);
+        }
+    }
+
+    #[test]
+    fn a_name_without_a_host_is_on_this_host() {
+        for (word, name) in
+            [("emqx1", "emqx1@10.0.0.5"), ("a@b.c", "a@b.c"), ("a@", "a@@10.0.0.5"), ("@h", "@h@10.0.0.5")]
+        {
+            assert_eq!(node_name(word, "emqx2@10.0.0.5"), name);
         }
     }
 
