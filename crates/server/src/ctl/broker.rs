@@ -1,0 +1,139 @@
+//! Commands about the node itself: status, broker, listeners, vm, retainer.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use hyper::Method;
+use serde_json::{Map, Value, json};
+
+use super::link::part;
+use super::term::{atom, plain};
+use super::{Call, Failure, Outcome};
+use crate::api::shapes::{Broker, Listener, Removal, RetainerInfo, Vm};
+
+pub(super) fn status(call: &mut Call<'_>) -> Outcome {
+    let broker: Broker = call.link.get("/api/v4/brokers/self")?;
+    let words = match broker.node_status.as_str() {
+        "Running" => "started".to_owned(),
+        other => other.to_lowercase(),
+    };
+    let text = format!("Node {} {} is {words}\n", atom(&broker.node), broker.version);
+    call.say(
+        &json!({"node": broker.node, "node_status": broker.node_status, "version": broker.version}),
+        text,
+    )
+}
+
+pub(super) fn broker(call: &mut Call<'_>) -> Outcome {
+    let broker: Broker = call.link.get("/api/v4/brokers/self")?;
+    let mut text = String::new();
+    for (key, value) in [
+        ("sysdescr", &broker.sysdescr),
+        ("version", &broker.version),
+        ("uptime", &broker.uptime),
+        ("datetime", &broker.datetime),
+    ] {
+        let _ = writeln!(text, "{key:<10}: {value}");
+    }
+    call.say(&broker, text)
+}
+
+pub(super) fn stats(call: &mut Call<'_>) -> Outcome {
+    figures(call, "/api/v4/nodes/self/stats")
+}
+
+pub(super) fn metrics(call: &mut Call<'_>) -> Outcome {
+    figures(call, "/api/v4/nodes/self/metrics")
+}
+
+fn figures(call: &mut Call<'_>, path: &str) -> Outcome {
+    let figures: BTreeMap<String, u64> = call.link.get(path)?;
+    let text: String = figures.iter().map(|(name, value)| format!("{name:<30}: {value}\n")).collect();
+    call.say(&figures, text)
+}
+
+pub(super) fn listeners(call: &mut Call<'_>) -> Outcome {
+    let listeners: Vec<Listener> = call.link.get("/api/v4/nodes/self/listeners")?;
+    let mut text = String::new();
+    for listener in &listeners {
+        let ends: Vec<String> =
+            listener.shutdown_count.iter().map(|(why, count)| format!("{{{},{count}}}", atom(why))).collect();
+        let _ = writeln!(text, "{}", listener.identifier);
+        for (key, value) in [
+            ("listen_on", listener.listen_on.clone()),
+            ("acceptors", listener.acceptors.to_string()),
+            ("max_conns", listener.max_conns.to_string()),
+            ("current_conn", listener.current_conns.to_string()),
+            ("shutdown_count", format!("[{}]", ends.join(","))),
+        ] {
+            let _ = writeln!(text, "  {key:<16}: {value}");
+        }
+    }
+    call.say(&listeners, text)
+}
+
+/// The groups of `vm`: the word before the slash, and the width of what comes after it, so that the colons stand in a column.
+fn vm_text(prefix: &str, figures: &Map<String, Value>) -> String {
+    let width = 23 - prefix.len();
+    let value = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    figures.iter().map(|(name, figure)| format!("{prefix}/{name:<width$}: {}\n", value(figure))).collect()
+}
+
+pub(super) fn vm(call: &mut Call<'_>) -> Outcome {
+    let vm: Vm = call.link.get("/api/v4/vm")?;
+    let text = [
+        vm_text("cpu", &vm.load),
+        vm_text("memory", &vm.memory),
+        vm_text("process", &vm.process),
+        vm_text("io", &vm.io),
+        vm_text("ports", &vm.ports),
+    ];
+    call.say(&vm, text.concat())
+}
+
+fn vm_group(call: &mut Call<'_>, prefix: &str, group: fn(Vm) -> Map<String, Value>) -> Outcome {
+    let figures = group(call.link.get("/api/v4/vm")?);
+    call.say(&figures, vm_text(prefix, &figures))
+}
+
+pub(super) fn vm_load(call: &mut Call<'_>) -> Outcome {
+    vm_group(call, "cpu", |vm| vm.load)
+}
+
+pub(super) fn vm_memory(call: &mut Call<'_>) -> Outcome {
+    vm_group(call, "memory", |vm| vm.memory)
+}
+
+pub(super) fn vm_process(call: &mut Call<'_>) -> Outcome {
+    vm_group(call, "process", |vm| vm.process)
+}
+
+pub(super) fn vm_io(call: &mut Call<'_>) -> Outcome {
+    vm_group(call, "io", |vm| vm.io)
+}
+
+pub(super) fn vm_ports(call: &mut Call<'_>) -> Outcome {
+    vm_group(call, "ports", |vm| vm.ports)
+}
+
+pub(super) fn retainer(call: &mut Call<'_>) -> Outcome {
+    let info: RetainerInfo = call.link.get("/api/v4/retainer")?;
+    call.say(&info, format!("retained/total: {}\n", info.retained))
+}
+
+pub(super) fn retained_topics(call: &mut Call<'_>) -> Outcome {
+    call.list("/api/v4/retainer/topics", |topic| {
+        let topic = topic.as_str().ok_or_else(|| Failure::Broken("a topic is not text".into()))?;
+        Ok(format!("{}\n", plain(topic)))
+    })
+    .map(drop)
+}
+
+pub(super) fn clean_retained(call: &mut Call<'_>) -> Outcome {
+    let path = match call.args.first() {
+        Some(filter) => format!("/api/v4/retainer/topics/{}", part(filter)),
+        None => "/api/v4/retainer".to_owned(),
+    };
+    let removal: Removal = call.link.send(Method::DELETE, &path, None)?;
+    call.say(&removal, format!("Cleaned {} retained messages\n", removal.cleaned))
+}
