@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::asked::{Answer, Asked};
 use super::node::{At, Code, LogChange, Node, Refusal};
 use super::shapes::{Change, JoinOutcome};
-use super::{LOG_LEVELS, words};
+use super::{LOG_LEVELS, endpoints, words};
 
 type Result<T> = std::result::Result<T, Refusal>;
 
@@ -29,6 +30,16 @@ pub(super) async fn status<N: Node>(node: Arc<N>, _: Asked) -> Result<Answer> {
     } else {
         Answer::Text(StatusCode::SERVICE_UNAVAILABLE, format!("Node {name} is starting\nemqx is not_running"))
     })
+}
+
+pub(super) async fn paths<N: Node>(_: Arc<N>, _: Asked) -> Result<Answer> {
+    let rows = endpoints::<N>().into_iter().filter_map(|row| {
+        let path = row.path.strip_prefix("/api/v4").filter(|path| !path.is_empty())?;
+        // 4.4 writes the parts that vary as `:node`.
+        let path = path.replace('{', ":").replace('}', "");
+        Some(json!({"path": path, "method": row.method.as_str(), "descr": row.does}))
+    });
+    Answer::data(&rows.collect::<Vec<_>>())
 }
 
 pub(super) async fn brokers<N: Node>(node: Arc<N>, asked: Asked) -> Result<Answer> {

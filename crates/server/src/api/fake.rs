@@ -363,3 +363,13 @@ impl Drop for Served {
         }
     }
 }
+
+/// Compares a page made from a table with the one in `docs/reference`; with `UPDATE=1` writes it.
+pub(crate) fn same_as_reference(name: &str, page: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(name);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, page).expect("the page can be written");
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == page, "{} is stale: run the test with UPDATE=1", path.display());
+}

@@ -66,6 +66,7 @@ macro_rules! table {
 pub fn endpoints<N: Node>() -> Vec<Endpoint<N>> {
     table! {
         GET "/status" status, "Whether the node runs, as text for load balancers.";
+        GET "/api/v4" paths, "Every path there is.";
         GET "/api/v4/brokers" brokers, "Version and uptime of every running node.";
         GET "/api/v4/brokers/{node}" brokers, "Version and uptime of one node.";
         GET "/api/v4/nodes" nodes, "Load, memory and connections of every member; stopped ones are named.";

@@ -33,7 +33,7 @@ const ADDRESS_BYTES_MAX: usize = 107;
 const CONNECTIONS_MAX: usize = 64;
 
 /// How long a connection may take for a request's head, and rest between requests.
-const HEAD_WAIT: Duration = Duration::from_secs(10);
+const HEAD_WAIT: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
 
 /// The most that a request's head may hold, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;

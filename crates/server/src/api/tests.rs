@@ -73,6 +73,11 @@ fn shapes_are_those_of_4_4() {
         json!({"name": "e@h", "node": "e@h", "node_status": "Stopped"})
     );
 
+    let paths = data("/api/v4")["data"].clone();
+    assert!(paths.as_array().is_some_and(|rows| {
+        rows.iter().any(|row| row["path"] == "/nodes/:node/clients" && row["method"] == "GET")
+    }));
+
     let page = data("/api/v4/clients?_page=2&_limit=1");
     assert_eq!(page["meta"], json!({"page": 2, "limit": 1, "count": 2, "hasnext": false}));
     assert_eq!(page["data"][0]["clientid"], "z");
@@ -150,6 +155,23 @@ fn hostile_bytes_end_their_connection_and_nothing_else() {
 }
 
 #[test]
+fn who_says_nothing_or_never_ends_is_hung_up_on() {
+    let (folder, _, _served) = start(Fake::default());
+    let mut silent = connect(&folder.0).expect("the node runs");
+    let mut dripping = connect(&folder.0).expect("the node runs");
+    dripping.set_read_timeout(Some(Duration::from_millis(100))).expect("a time-out can be set");
+    let mut left = [0; 1024];
+    let ended = (0..200).any(|_| {
+        // A byte, and a tenth of a second for the answer.
+        let written = dripping.write_all(b"G");
+        written.is_err() || dripping.read(&mut left).is_ok()
+    });
+    assert!(ended, "a head that never ends ends the connection");
+    assert!(silent.read_to_end(&mut Vec::new()).is_ok(), "the node hangs up");
+    assert_eq!(ask(&folder, "GET", "/api/v4/cluster", "").0, 200);
+}
+
+#[test]
 fn only_the_owner_can_open_the_socket_and_it_goes_with_the_node() {
     let (folder, _, served) = start(Fake::default());
     let socket = folder.0.join(SOCKET_NAME);
@@ -181,4 +203,19 @@ fn a_path_of_any_length_will_do() {
     let _served = Served::start(&deep, Arc::new(Fake::default()));
     let answer = raw(&deep, b"GET /status HTTP/1.1\r\nconnection: close\r\n\r\n");
     assert!(answer.ends_with("Node emqx@s1.emqx.io is started\nemqx is running"), "{answer}");
+}
+
+#[test]
+fn the_reference_page_is_that_of_the_table() {
+    let mut page = String::from(
+        "# The paths of the REST API\n\nMade from the table in `crates/server/src/api/mod.rs`; `UPDATE=1` with its test rewrites it.\n\n",
+    );
+    page.push_str("Success is `{\"code\":0,\"data\":…}`; lists take `_page` and `_limit` (at most 10,000) and add `meta`.\n");
+    page.push_str("A refusal is `{\"code\":N,\"message\":…,\"error\":…}`. `self` as a node's name is the node that is asked.\n");
+    page.push_str("All of it is served on the Unix socket `ctl.sock` in the data directory, to the owner of the node alone.\n\n");
+    page.push_str("| method | path | what it does |\n|---|---|---|\n");
+    for row in endpoints::<Fake>() {
+        page.push_str(&format!("| {} | `{}` | {} |\n", row.method, row.path, row.does));
+    }
+    super::fake::same_as_reference("rest-api.md", &page);
 }

@@ -15,8 +15,11 @@ use tokio::runtime::Runtime;
 use super::{Failure, Place, Refused};
 use crate::api;
 
-/// How long the node may take for an answer. A join across a slow network is the longest.
-const ANSWER_WAIT: Duration = Duration::from_secs(120);
+/// How long the node may take to tell something. Where it asks other nodes it gives them 10 s.
+const ANSWER_WAIT: Duration = Duration::from_secs(15);
+
+/// How long the node may take to change something. A join across a slow network is the longest.
+const CHANGE_WAIT: Duration = Duration::from_secs(120);
 
 /// Items asked for at once: some 2 MB of clients.
 const PAGE_ITEMS: usize = 5_000;
@@ -122,19 +125,20 @@ impl Link {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
             .map_err(|why| Failure::Broken(why.to_string()))?;
+        let wait = if *method == Method::GET { ANSWER_WAIT } else { CHANGE_WAIT };
         let answer = async {
             sender.ready().await?;
             Ok::<Bytes, hyper::Error>(
                 sender.send_request(request).await?.into_body().collect().await?.to_bytes(),
             )
         };
-        match runtime.block_on(async { tokio::time::timeout(ANSWER_WAIT, answer).await }) {
+        match runtime.block_on(async { tokio::time::timeout(wait, answer).await }) {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(why)) if why.is_parse() => {
                 Err(Failure::Broken(format!("the answer is not understood: {why}")))
             }
             Ok(Err(_)) => Err(Failure::Broken("the node ended the conversation".into())),
-            Err(_) => Err(Failure::Broken("timeout".into())),
+            Err(_) => Err(Failure::Silent),
         }
     }
 }

@@ -112,6 +112,8 @@ enum Failure {
     NotRunning,
     /// A node runs there, but is another user's.
     Denied(PathBuf),
+    /// A node runs there, and does not answer.
+    Silent,
     /// The conversation broke off.
     Broken(String),
     /// The output cannot be written.
@@ -342,19 +344,8 @@ fn explain(
                 true,
             )
         }
-        Failure::Broken(why) => {
-            let message = format!("RPC to {node} failed: {why}");
-            (
-                Told {
-                    error: "rpc_failed".into(),
-                    text: format!("{message}\n"),
-                    message,
-                    node: None,
-                    more: None,
-                },
-                true,
-            )
-        }
+        Failure::Silent => (broken(&node, "timeout"), true),
+        Failure::Broken(why) => (broken(&node, &why), true),
     };
     if !json {
         let stream: &mut dyn Write = if to_stderr { &mut *err } else { &mut *out };
@@ -370,4 +361,9 @@ fn explain(
     }
     writeln!(out, "{document}")?;
     out.flush()
+}
+
+fn broken(node: &str, why: &str) -> Told {
+    let message = format!("RPC to {node} failed: {why}");
+    Told { error: "rpc_failed".into(), text: format!("{message}\n"), message, node: None, more: None }
 }

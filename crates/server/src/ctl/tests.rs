@@ -390,6 +390,24 @@ fn a_long_list_comes_page_by_page() {
 }
 
 #[test]
+fn a_list_goes_on_when_the_node_hung_up_on_a_connection_that_rested() {
+    let folder = Folder::new();
+    let listener = std::os::unix::net::UnixListener::bind(folder.0.join(SOCKET_NAME)).expect("a socket");
+    let node = std::thread::spawn(move || {
+        for (topic, more) in [("a", true), ("b", false)] {
+            let (mut stream, _) = listener.accept().expect("a caller");
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let body = json!({"code": 0, "data": [topic], "meta": {"hasnext": more}}).to_string();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+            let _ = std::io::Write::write_all(&mut stream, format!("{head}{body}").as_bytes());
+        }
+    });
+    assert_eq!(typed("retainer topics", &place(&folder)), (0, "a\nb\n".into(), String::new()));
+    node.join().expect("it ends");
+}
+
+#[test]
 fn ids_and_topics_of_any_letters_arrive_unchanged() {
     let id = "ä/../%2f?#&;+ \u{1F600}";
     let bench = Bench::new(Fake::with_clients(vec![client(id)]));
@@ -437,4 +455,21 @@ fn a_command_takes_milliseconds() {
         began.elapsed()
     });
     assert!(quickest.min() < Some(Duration::from_millis(50)));
+}
+
+#[test]
+fn the_reference_page_is_that_of_the_table() {
+    let folder = Folder::new();
+    let usage = typed("help", &place(&folder)).1;
+    let rows = usage.lines().filter_map(|line| line.split_once('#'));
+    let mut page = String::from(
+        "# The commands of `emqx_ctl`\n\nMade from the table in `crates/server/src/ctl/mod.rs`; `UPDATE=1` with its test \
+         rewrites it.\n\nThe last word may be `--json`: one JSON document on stdout, fields named as in the REST API; a failure \
+         is an object with `error` and `message`.\nExit state 0 is success and `Ignore.`; 1 is every failure, `Not Found.` and \
+         a `doctor` that found something.\n\n| command | what it does |\n|---|---|\n",
+    );
+    for (words, does) in rows {
+        page.push_str(&format!("| `{}` | {} |\n", words.trim(), does.trim()));
+    }
+    crate::api::fake::same_as_reference("emqx_ctl.md", &page);
 }
