@@ -1,1 +1,4 @@
-//! Placeholder of the room `broker`.
+//! Who gets a message.
+#![forbid(unsafe_code)]
+
+pub mod routes;
