@@ -1,0 +1,28 @@
+//! What the operator wants: `etc/emqx.conf`, `etc/plugins/*.conf` and `EMQX_…` variables, read once, checked, and given a type.
+//!
+//! Every setting is declared once, as a row in `settings/rows/`. [`load`] returns either [`Settings`] or every problem at once.
+//! Nothing here acts on a setting: who uses one reads a field of [`Settings`].
+
+mod check;
+mod input;
+mod load;
+mod problem;
+mod read;
+#[cfg(test)]
+mod reference;
+mod rows;
+mod suggest;
+mod table;
+mod typed;
+pub mod value;
+
+pub use input::{Environment, Origin};
+pub use load::{Values, load};
+pub use problem::{Problem, Problems};
+pub use rows::GROUPS;
+pub use table::{Effect, Group, Kind, Row};
+pub use typed::*;
+pub use value::{ListenAddress, Rate};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! Listeners: where clients connect.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Reader, Zones};
+use crate::settings::typed::{
+    AccessRule, CertPart, Listener, ListenerTls, Origins, Protocol, Secret, WebSocket,
+};
+use crate::settings::value;
+
+/// All listeners that have an address.
+pub(super) fn listeners(reader: &mut Reader, zones: &Zones) -> Vec<Listener> {
+    let mut found = Vec::new();
+    for protocol in Protocol::ALL {
+        let prefix = format!("listener.{}", protocol.word());
+        for name in reader.names_under(&prefix) {
+            let base = format!("{prefix}.{name}");
+            // Options without an address are options of nothing, as in EMQ X.
+            let Some(address) = reader.set(&base).and_then(|text| value::listen(&text).ok()) else {
+                continue;
+            };
+            found.push(listener(reader, zones, protocol, name, &base, address));
+        }
+    }
+    found
+}
+
+fn listener(
+    reader: &mut Reader,
+    zones: &Zones,
+    protocol: Protocol,
+    name: String,
+    base: &str,
+    address: value::ListenAddress,
+) -> Listener {
+    let key = |rest: &str| format!("{base}.{rest}");
+    let zone_name = reader.string(&key("zone"));
+    let zone = zones.get(&zone_name).map(Arc::clone).expect("every zone that a listener names has been made");
+    let secure = matches!(protocol, Protocol::Ssl | Protocol::Wss | Protocol::Quic);
+    let websocket = matches!(protocol, Protocol::Ws | Protocol::Wss);
+    let proxy_timeout = reader.parsed(&key("proxy_protocol_timeout"), value::duration);
+    let proxy = reader.flag(&key("proxy_protocol"));
+    let nodelay = reader.text(&key("nodelay")).map(|text| text == "true");
+    let size = |reader: &mut Reader, rest: &str| {
+        reader.size(&key(rest)).map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+    };
+    Listener {
+        protocol,
+        address,
+        zone,
+        max_connections: reader.number(&key("max_connections")).unwrap_or(1024),
+        max_conn_rate: reader.limit(&key("max_conn_rate")),
+        backlog: reader.number(&key("backlog")).unwrap_or(1024),
+        rate_limit: reader.rate(&key("rate_limit")),
+        access: access(reader, base),
+        proxy_protocol: proxy.then(|| proxy_timeout.unwrap_or(Duration::from_secs(3))),
+        send_timeout: reader.duration(&key("send_timeout")),
+        send_timeout_close: reader.flag(&key("send_timeout_close")),
+        recbuf: size(reader, "recbuf"),
+        sndbuf: size(reader, "sndbuf"),
+        nodelay,
+        peer_cert_as_username: cert_part(reader, protocol, &key("peer_cert_as_username")),
+        peer_cert_as_clientid: cert_part(reader, protocol, &key("peer_cert_as_clientid")),
+        tls: secure.then(|| tls(reader, protocol, &key)),
+        websocket: websocket.then(|| ws(reader, &key)),
+        name,
+    }
+}
+
+fn tls(reader: &mut Reader, protocol: Protocol, key: &dyn Fn(&str) -> String) -> ListenerTls {
+    // Secure WebSocket has no time-out of its own for the handshake in 4.4; it is as long as that of TLS.
+    let handshake =
+        if protocol == Protocol::Wss { None } else { Some(reader.duration(&key("handshake_timeout"))) };
+    let verify = reader.text(&key("verify"));
+    let verify_peer = match verify.as_deref() {
+        Some("verify_peer") => true,
+        None | Some("verify_none") => false,
+        Some(other) => {
+            let why = format!("\"{other}\" is neither verify_peer nor verify_none");
+            reader.invalid(&key("verify"), &why);
+            false
+        }
+    };
+    for rest in ["certfile", "keyfile"] {
+        if reader.text(&key(rest)).is_none() {
+            reader.invalid(&key(rest), "must be set, as the listener speaks TLS");
+        }
+    }
+    ListenerTls {
+        certfile: reader.path(&key("certfile")),
+        keyfile: reader.path(&key("keyfile")),
+        cacertfile: reader.path(&key("cacertfile")),
+        verify_peer,
+        fail_if_no_peer_cert: reader.truth(&key("fail_if_no_peer_cert")),
+        versions: reader.list(&key("tls_versions")),
+        ciphers: reader.list(&key("ciphers")),
+        handshake_timeout: handshake.unwrap_or(Duration::from_secs(15)),
+        depth: reader.number(&key("depth")).unwrap_or(10),
+        key_password: reader.text(&key("key_password")).map(Secret::new),
+    }
+}
+
+fn ws(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> WebSocket {
+    let allow_absence = reader.truth(&key("allow_origin_absence"));
+    let allowed = reader.list(&key("check_origins"));
+    let check = reader.truth(&key("check_origin_enable"));
+    let max_frame: Option<u64> =
+        reader.limit::<i64>(&key("max_frame_size")).and_then(|n| u64::try_from(n).ok());
+    WebSocket {
+        path: reader.string(&key("mqtt_path")),
+        fail_if_no_subprotocol: reader.truth(&key("fail_if_no_subprotocol")),
+        subprotocols: reader.list(&key("supported_subprotocols")),
+        proxy_address_header: reader.string(&key("proxy_address_header")),
+        proxy_port_header: reader.string(&key("proxy_port_header")),
+        idle_timeout: reader.parsed(&key("idle_timeout"), value::duration),
+        max_frame_size: max_frame,
+        origins: check.then_some(Origins { allow_absence, allowed }),
+    }
+}
+
+fn cert_part(reader: &mut Reader, protocol: Protocol, key: &str) -> Option<CertPart> {
+    if protocol == Protocol::Wss || protocol != Protocol::Quic {
+        return match reader.text(key)?.as_str() {
+            "dn" => Some(CertPart::DistinguishedName),
+            "crt" => Some(CertPart::Der),
+            "pem" => Some(CertPart::Pem),
+            "md5" => Some(CertPart::Md5),
+            _ => Some(CertPart::CommonName),
+        };
+    }
+    None
+}
+
+/// `access.1 = allow 10.0.0.0/8`, in the order of the numbers.
+fn access(reader: &mut Reader, base: &str) -> Vec<AccessRule> {
+    let prefix = format!("{base}.access");
+    let mut ids = reader.names_under(&prefix);
+    ids.sort_by_key(|id| (id.parse::<u64>().unwrap_or(u64::MAX), id.clone()));
+    let mut rules = Vec::new();
+    for id in ids {
+        let key = format!("{prefix}.{id}");
+        let text = reader.string(&key);
+        match rule(&text) {
+            Some(rule) => rules.push(rule),
+            None => reader
+                .invalid(&key, "must be allow or deny, and all, an address or a network such as 10.0.0.0/8"),
+        }
+    }
+    rules
+}
+
+fn rule(text: &str) -> Option<AccessRule> {
+    let (verb, whom) = text.split_once([' ', '\t'])?;
+    let allow = match verb {
+        "allow" => true,
+        "deny" => false,
+        _ => return None,
+    };
+    let whom = whom.trim();
+    if whom == "all" {
+        return Some(AccessRule { allow, network: None });
+    }
+    let (ip, bits) = whom.split_once('/').map_or((whom, None), |(ip, bits)| (ip, Some(bits)));
+    let ip: IpAddr = ip.parse().ok()?;
+    let width = if ip.is_ipv4() { 32 } else { 128 };
+    let bits = bits.map_or(Some(width), |bits| bits.parse::<u8>().ok()).filter(|bits| *bits <= width)?;
+    Some(AccessRule { allow, network: Some((ip, bits)) })
+}

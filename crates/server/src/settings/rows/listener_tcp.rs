@@ -1,0 +1,251 @@
+//! Where clients connect.
+
+use crate::settings::table::{Row, settings};
+
+/// Where clients connect.
+pub(super) const ROWS: &[Row] = settings! {
+    /// The address on which clients connect with MQTT over TCP: a port, an address with a port, or the absolute path of a Unix socket.
+    "listener.tcp.$name": Listen ships "listener.tcp.external = 0.0.0.0:1883" "listener.tcp.internal = 127.0.0.1:11883";
+    /// How many tasks accept connections.
+    "listener.tcp.$name.acceptors": Integer = "8" ships "listener.tcp.external.acceptors = 8" "listener.tcp.internal.acceptors = 4" => NoEffect("every core accepts and reads as much as is there");
+    /// How many clients may be connected through this listener.
+    "listener.tcp.$name.max_connections": Integer = "1024" ships "listener.tcp.external.max_connections = 1024000" "listener.tcp.internal.max_connections = 1024000";
+    /// How many clients may connect in a second.
+    "listener.tcp.$name.max_conn_rate": Integer ships "listener.tcp.external.max_conn_rate = 1000" "listener.tcp.internal.max_conn_rate = 1000" => Later("rates are not limited yet");
+    /// How many packets are read from the socket in one turn.
+    "listener.tcp.$name.active_n": Integer = "100" ships "listener.tcp.external.active_n = 100" "listener.tcp.internal.active_n = 1000" => NoEffect("every core accepts and reads as much as is there");
+    /// The zone of the clients of this listener.
+    "listener.tcp.$name.zone": Text ships "listener.tcp.external.zone = external" "listener.tcp.internal.zone = internal";
+    /// How many bytes a connection may send in a time, as `100KB,10s`.
+    "listener.tcp.$name.rate_limit": Text = "undefined" => Later("rates are not limited yet");
+    /// A rule about client addresses: `allow all`, `deny 10.0.0.0/8`. The rules are tried in the order of their numbers.
+    "listener.tcp.$name.access.$id": Text ships "listener.tcp.external.access.1 = allow all" => Later("rules about client addresses are not there yet");
+    /// Whether a load balancer in front announces the client's address with the PROXY protocol, version 1 or 2.
+    "listener.tcp.$name.proxy_protocol": Flag => Later("the PROXY protocol is not there yet");
+    /// How long that announcement may take.
+    "listener.tcp.$name.proxy_protocol_timeout": Duration => Later("the PROXY protocol is not there yet");
+    /// Which part of the client's certificate is the user name.
+    "listener.tcp.$name.peer_cert_as_username": OneOf["cn"] => Later("it needs the PROXY protocol, which is not there yet");
+    /// Which part of the client's certificate is the client id.
+    "listener.tcp.$name.peer_cert_as_clientid": OneOf["cn"] => Later("it needs the PROXY protocol, which is not there yet");
+    /// How many connections may wait to be accepted.
+    "listener.tcp.$name.backlog": Integer = "1024" ships "listener.tcp.external.backlog = 1024" "listener.tcp.internal.backlog = 512";
+    /// How long a client may refuse to take what is sent to it.
+    "listener.tcp.$name.send_timeout": Duration = "15s" ships "listener.tcp.external.send_timeout = 15s" "listener.tcp.internal.send_timeout = 5s" => Later("a client that does not read is bounded by its queue, not by a time yet");
+    /// Whether a client that exceeds that time is closed.
+    "listener.tcp.$name.send_timeout_close": Flag = "on" ships "listener.tcp.external.send_timeout_close = on" "listener.tcp.internal.send_timeout_close = on" => Later("a client that does not read is bounded by its queue, not by a time yet");
+    /// The kernel's receive buffer of a socket.
+    "listener.tcp.$name.recbuf": ByteSize ships "listener.tcp.internal.recbuf = 64KB";
+    /// The kernel's send buffer of a socket.
+    "listener.tcp.$name.sndbuf": ByteSize ships "listener.tcp.internal.sndbuf = 64KB";
+    /// The user-level buffer of a socket.
+    "listener.tcp.$name.buffer": ByteSize => NoEffect("idle connections hold no buffer; busy ones share one");
+    /// How many bytes may wait for a socket before the sender waits.
+    "listener.tcp.$name.high_watermark": ByteSize = "1MB" => NoEffect("idle connections hold no buffer; busy ones share one");
+    /// Whether the user-level buffer follows the kernel's.
+    "listener.tcp.$name.tune_buffer": Flag => NoEffect("idle connections hold no buffer; busy ones share one");
+    /// Whether small packets are sent at once (TCP_NODELAY).
+    "listener.tcp.$name.nodelay": OneOf["true", "false"] ships "listener.tcp.external.nodelay = true" "listener.tcp.internal.nodelay = false";
+    /// Whether the address may be taken again at once (SO_REUSEADDR).
+    "listener.tcp.$name.reuseaddr": OneOf["true", "false"] ships "listener.tcp.external.reuseaddr = true" "listener.tcp.internal.reuseaddr = true" => NoEffect("it is always on");
+    /// The address on which clients connect with MQTT over TLS: a port, an address with a port, or the absolute path of a Unix socket.
+    "listener.ssl.$name": Listen ships "listener.ssl.external = 8883";
+    /// How many tasks accept connections.
+    "listener.ssl.$name.acceptors": Integer = "8" ships "listener.ssl.external.acceptors = 16" => NoEffect("every core accepts and reads as much as is there");
+    /// How many clients may be connected through this listener.
+    "listener.ssl.$name.max_connections": Integer = "1024" ships "listener.ssl.external.max_connections = 102400";
+    /// How many clients may connect in a second.
+    "listener.ssl.$name.max_conn_rate": Integer ships "listener.ssl.external.max_conn_rate = 500" => Later("rates are not limited yet");
+    /// How many packets are read from the socket in one turn.
+    "listener.ssl.$name.active_n": Integer = "100" ships "listener.ssl.external.active_n = 100" => NoEffect("every core accepts and reads as much as is there");
+    /// The zone of the clients of this listener.
+    "listener.ssl.$name.zone": Text ships "listener.ssl.external.zone = external";
+    /// How many bytes a connection may send in a time, as `100KB,10s`.
+    "listener.ssl.$name.rate_limit": Text = "undefined" => Later("rates are not limited yet");
+    /// A rule about client addresses: `allow all`, `deny 10.0.0.0/8`. The rules are tried in the order of their numbers.
+    "listener.ssl.$name.access.$id": Text ships "listener.ssl.external.access.1 = allow all" => Later("rules about client addresses are not there yet");
+    /// Whether a load balancer in front announces the client's address with the PROXY protocol, version 1 or 2.
+    "listener.ssl.$name.proxy_protocol": Flag => Later("the PROXY protocol is not there yet");
+    /// How long that announcement may take.
+    "listener.ssl.$name.proxy_protocol_timeout": Duration => Later("the PROXY protocol is not there yet");
+    /// How many connections may wait to be accepted.
+    "listener.ssl.$name.backlog": Integer = "1024";
+    /// How long a client may refuse to take what is sent to it.
+    "listener.ssl.$name.send_timeout": Duration = "15s" => Later("a client that does not read is bounded by its queue, not by a time yet");
+    /// Whether a client that exceeds that time is closed.
+    "listener.ssl.$name.send_timeout_close": Flag = "on" => Later("a client that does not read is bounded by its queue, not by a time yet");
+    /// The kernel's receive buffer of a socket.
+    "listener.ssl.$name.recbuf": ByteSize ships "listener.ssl.external.recbuf = 4KB";
+    /// The kernel's send buffer of a socket.
+    "listener.ssl.$name.sndbuf": ByteSize ships "listener.ssl.external.sndbuf = 4KB";
+    /// The user-level buffer of a socket.
+    "listener.ssl.$name.buffer": ByteSize => NoEffect("idle connections hold no buffer; busy ones share one");
+    /// How many bytes may wait for a socket before the sender waits.
+    "listener.ssl.$name.high_watermark": ByteSize = "1MB" => NoEffect("idle connections hold no buffer; busy ones share one");
+    /// Whether the user-level buffer follows the kernel's.
+    "listener.ssl.$name.tune_buffer": Flag => NoEffect("idle connections hold no buffer; busy ones share one");
+    /// Whether small packets are sent at once (TCP_NODELAY).
+    "listener.ssl.$name.nodelay": OneOf["true", "false"];
+    /// Whether the address may be taken again at once (SO_REUSEADDR).
+    "listener.ssl.$name.reuseaddr": OneOf["true", "false"] ships "listener.ssl.external.reuseaddr = true" => NoEffect("it is always on");
+    /// The versions of TLS that are spoken, separated by commas.
+    "listener.ssl.$name.tls_versions": Text;
+    /// The cipher suites that are offered, separated by commas; unknown ones are skipped.
+    "listener.ssl.$name.ciphers": Text ships "listener.ssl.external.ciphers = TLS_AES_256_GCM_SHA384,TLS_AES_128_GCM_SHA256,TLS_CHACHA20_POLY1305_SHA256,TLS_AES_128_CCM_SHA256,TLS_AES_128_CCM_8_SHA256,ECDHE-ECDSA-AES256-GCM-SHA384,ECDHE-RSA-AES256-GCM-SHA384,ECDHE-ECDSA-AES256-SHA384,ECDHE-RSA-AES256-SHA384,ECDHE-ECDSA-DES-CBC3-SHA,ECDH-ECDSA-AES256-GCM-SHA384,ECDH-RSA-AES256-GCM-SHA384,ECDH-ECDSA-AES256-SHA384,ECDH-RSA-AES256-SHA384,DHE-DSS-AES256-GCM-SHA384,DHE-DSS-AES256-SHA256,AES256-GCM-SHA384,AES256-SHA256,ECDHE-ECDSA-AES128-GCM-SHA256,ECDHE-RSA-AES128-GCM-SHA256,ECDHE-ECDSA-AES128-SHA256,ECDHE-RSA-AES128-SHA256,ECDH-ECDSA-AES128-GCM-SHA256,ECDH-RSA-AES128-GCM-SHA256,ECDH-ECDSA-AES128-SHA256,ECDH-RSA-AES128-SHA256,DHE-DSS-AES128-GCM-SHA256,DHE-DSS-AES128-SHA256,AES128-GCM-SHA256,AES128-SHA256,ECDHE-ECDSA-AES256-SHA,ECDHE-RSA-AES256-SHA,DHE-DSS-AES256-SHA,ECDH-ECDSA-AES256-SHA,ECDH-RSA-AES256-SHA,AES256-SHA,ECDHE-ECDSA-AES128-SHA,ECDHE-RSA-AES128-SHA,DHE-DSS-AES128-SHA,ECDH-ECDSA-AES128-SHA,ECDH-RSA-AES128-SHA,AES128-SHA" => Later("the safe suites of TLS 1.2 and 1.3 are offered, whatever this line says");
+    /// The cipher suites for pre-shared keys.
+    "listener.ssl.$name.psk_ciphers": Text => Later("pre-shared keys are not there yet");
+    /// How long the TLS handshake may take.
+    "listener.ssl.$name.handshake_timeout": Duration = "15s" ships "listener.ssl.external.handshake_timeout = 15s";
+    /// How many intermediate certificates a client's chain may have.
+    "listener.ssl.$name.depth": Integer = "10" => Later("chains are verified to a root, without further conditions");
+    /// The password of the private key.
+    "listener.ssl.$name.key_password": Text => Later("encrypted private keys are not there yet");
+    /// The file of Diffie-Hellman parameters.
+    "listener.ssl.$name.dhfile": Text => NoEffect("finite-field key exchange is not offered");
+    /// The file of the private key.
+    "listener.ssl.$name.keyfile": Text ships "listener.ssl.external.keyfile = etc/certs/key.pem";
+    /// The file of the certificate and its chain.
+    "listener.ssl.$name.certfile": Text ships "listener.ssl.external.certfile = etc/certs/cert.pem";
+    /// The file of the authorities that may sign the other side's certificate.
+    "listener.ssl.$name.cacertfile": Text ships "listener.ssl.external.cacertfile = etc/certs/cacert.pem";
+    /// Whether the certificate of the other side is verified: verify_peer or verify_none.
+    "listener.ssl.$name.verify": Atom;
+    /// Whether a chain that ends below a root is accepted.
+    "listener.ssl.$name.partial_chain": OneOf["true", "false", "two_cacerts_from_cacertfile", "cacert_from_cacertfile"] => Later("chains are verified to a root, without further conditions");
+    /// Which extended key usage a client's certificate must have.
+    "listener.ssl.$name.verify_peer_ext_key_usage": Text = "undefined" => Later("chains are verified to a root, without further conditions");
+    /// Whether a client without a certificate is refused, where it is verified.
+    "listener.ssl.$name.fail_if_no_peer_cert": OneOf["true", "false"] => Later("names from certificates are not there yet");
+    /// Whether renegotiation must be secure.
+    "listener.ssl.$name.secure_renegotiate": Flag => NoEffect("renegotiation is never done");
+    /// Whether TLS sessions may be resumed.
+    "listener.ssl.$name.reuse_sessions": Flag = "on" => Later("sessions are always resumed");
+    /// Whether the server's order of cipher suites decides.
+    "listener.ssl.$name.honor_cipher_order": Flag => NoEffect("the server's order always decides");
+    /// Which part of the client's certificate is the user name.
+    "listener.ssl.$name.peer_cert_as_username": OneOf["cn", "dn", "crt", "pem", "md5"] => Later("names from certificates are not there yet");
+    /// Which part of the client's certificate is the client id.
+    "listener.ssl.$name.peer_cert_as_clientid": OneOf["cn", "dn", "crt", "pem", "md5"] => Later("names from certificates are not there yet");
+    /// The level at which TLS alerts are logged.
+    "listener.ssl.$name.log_level": OneOf["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug", "none", "all"] => NoEffect("log.level decides");
+    /// Whether memory is collected after the handshake.
+    "listener.ssl.$name.gc_after_handshake": OneOf["true", "false"] = "false" => NoEffect("an idle connection holds no buffer");
+    /// After how much silence a TLS connection gives its memory back.
+    "listener.ssl.$name.hibernate_after": Duration = "undefined" => NoEffect("an idle connection holds no buffer");
+    /// Whether the state of the server's certificate is stapled to the handshake.
+    "listener.ssl.$name.enable_ocsp_stapling": OneOf["true", "false"] = "false" => Later("OCSP stapling is not there yet");
+    /// Where the state of the certificate is asked.
+    "listener.ssl.$name.ocsp_responder_url": Text => Later("OCSP stapling is not there yet");
+    /// The certificate of the issuer.
+    "listener.ssl.$name.ocsp_issuer_pem": File => Later("OCSP stapling is not there yet");
+    /// How often the state of the certificate is asked.
+    "listener.ssl.$name.ocsp_refresh_interval": Duration = "5m" => Later("OCSP stapling is not there yet");
+    /// How long that answer may take.
+    "listener.ssl.$name.ocsp_refresh_http_timeout": Duration = "15s" => Later("OCSP stapling is not there yet");
+    /// Whether clients' certificates are looked up in revocation lists.
+    "listener.ssl.$name.enable_crl_check": OneOf["true", "false"] = "false" => Later("revocation lists are not there yet");
+    /// The revocation lists that are fetched at start.
+    "listener.ssl.$name.crl_cache_urls": Text => Later("revocation lists are not there yet");
+    /// How long fetching a revocation list may take.
+    "crl_cache_http_timeout": Duration = "15s" ships "15s" => Later("revocation lists are not there yet");
+    /// How often revocation lists are fetched again.
+    "crl_cache_refresh_interval": Duration = "15m" ships "15m" => Later("revocation lists are not there yet");
+    /// The address on which clients connect with MQTT over QUIC: a port, an address with a port.
+    "listener.quic.$name": Listen => Later("QUIC is not there yet");
+    /// How many tasks accept connections.
+    "listener.quic.$name.acceptors": Integer = "8" => NoEffect("every core accepts and reads as much as is there");
+    /// How many clients may be connected through this listener.
+    "listener.quic.$name.max_connections": Integer = "1024" => Later("QUIC is not there yet");
+    /// How many clients may connect in a second.
+    "listener.quic.$name.max_conn_rate": Integer => Later("rates are not limited yet");
+    /// How many packets are read from the socket in one turn.
+    "listener.quic.$name.active_n": Integer = "100" => NoEffect("every core accepts and reads as much as is there");
+    /// The zone of the clients of this listener.
+    "listener.quic.$name.zone": Text => Later("QUIC is not there yet");
+    /// How many bytes a connection may send in a time, as `100KB,10s`.
+    "listener.quic.$name.rate_limit": Text = "undefined" => Later("rates are not limited yet");
+    /// A rule about client addresses: `allow all`, `deny 10.0.0.0/8`. The rules are tried in the order of their numbers.
+    "listener.quic.$name.access.$id": Text => Later("rules about client addresses are not there yet");
+    /// Whether a load balancer in front announces the client's address with the PROXY protocol, version 1 or 2.
+    "listener.quic.$name.proxy_protocol": Flag => Later("the PROXY protocol is not there yet");
+    /// How long that announcement may take.
+    "listener.quic.$name.proxy_protocol_timeout": Duration => Later("the PROXY protocol is not there yet");
+    /// How many connections may wait to be accepted.
+    "listener.quic.$name.backlog": Integer = "1024" => Later("QUIC is not there yet");
+    /// How long a client may refuse to take what is sent to it.
+    "listener.quic.$name.send_timeout": Duration = "15s" => Later("a client that does not read is bounded by its queue, not by a time yet");
+    /// Whether a client that exceeds that time is closed.
+    "listener.quic.$name.send_timeout_close": Flag = "on" => Later("a client that does not read is bounded by its queue, not by a time yet");
+    /// The kernel's receive buffer of a socket.
+    "listener.quic.$name.recbuf": ByteSize => Later("QUIC is not there yet");
+    /// The kernel's send buffer of a socket.
+    "listener.quic.$name.sndbuf": ByteSize => Later("QUIC is not there yet");
+    /// The user-level buffer of a socket.
+    "listener.quic.$name.buffer": ByteSize => NoEffect("idle connections hold no buffer; busy ones share one");
+    /// How many bytes may wait for a socket before the sender waits.
+    "listener.quic.$name.high_watermark": ByteSize = "1MB" => NoEffect("idle connections hold no buffer; busy ones share one");
+    /// Whether the user-level buffer follows the kernel's.
+    "listener.quic.$name.tune_buffer": Flag => NoEffect("idle connections hold no buffer; busy ones share one");
+    /// Whether small packets are sent at once (TCP_NODELAY).
+    "listener.quic.$name.nodelay": OneOf["true", "false"] => Later("QUIC is not there yet");
+    /// Whether the address may be taken again at once (SO_REUSEADDR).
+    "listener.quic.$name.reuseaddr": OneOf["true", "false"] => NoEffect("it is always on");
+    /// The versions of TLS that are spoken, separated by commas.
+    "listener.quic.$name.tls_versions": Text => Later("QUIC is not there yet");
+    /// The cipher suites that are offered, separated by commas; unknown ones are skipped.
+    "listener.quic.$name.ciphers": Text => Later("the safe suites of TLS 1.2 and 1.3 are offered, whatever this line says");
+    /// The cipher suites for pre-shared keys.
+    "listener.quic.$name.psk_ciphers": Text => Later("pre-shared keys are not there yet");
+    /// How long the TLS handshake may take.
+    "listener.quic.$name.handshake_timeout": Duration = "15s" => Later("QUIC is not there yet");
+    /// How many intermediate certificates a client's chain may have.
+    "listener.quic.$name.depth": Integer = "10" => Later("chains are verified to a root, without further conditions");
+    /// The password of the private key.
+    "listener.quic.$name.key_password": Text => Later("encrypted private keys are not there yet");
+    /// The file of Diffie-Hellman parameters.
+    "listener.quic.$name.dhfile": Text => NoEffect("finite-field key exchange is not offered");
+    /// The file of the private key.
+    "listener.quic.$name.keyfile": Text => Later("QUIC is not there yet");
+    /// The file of the certificate and its chain.
+    "listener.quic.$name.certfile": Text => Later("QUIC is not there yet");
+    /// The file of the authorities that may sign the other side's certificate.
+    "listener.quic.$name.cacertfile": Text => Later("QUIC is not there yet");
+    /// Whether the certificate of the other side is verified: verify_peer or verify_none.
+    "listener.quic.$name.verify": Atom => Later("QUIC is not there yet");
+    /// Whether a chain that ends below a root is accepted.
+    "listener.quic.$name.partial_chain": OneOf["true", "false", "two_cacerts_from_cacertfile", "cacert_from_cacertfile"] => Later("chains are verified to a root, without further conditions");
+    /// Which extended key usage a client's certificate must have.
+    "listener.quic.$name.verify_peer_ext_key_usage": Text = "undefined" => Later("chains are verified to a root, without further conditions");
+    /// Whether a client without a certificate is refused, where it is verified.
+    "listener.quic.$name.fail_if_no_peer_cert": OneOf["true", "false"] => Later("names from certificates are not there yet");
+    /// Whether renegotiation must be secure.
+    "listener.quic.$name.secure_renegotiate": Flag => NoEffect("renegotiation is never done");
+    /// Whether TLS sessions may be resumed.
+    "listener.quic.$name.reuse_sessions": Flag = "on" => Later("sessions are always resumed");
+    /// Whether the server's order of cipher suites decides.
+    "listener.quic.$name.honor_cipher_order": Flag => NoEffect("the server's order always decides");
+    /// Which part of the client's certificate is the user name.
+    "listener.quic.$name.peer_cert_as_username": OneOf["cn", "dn", "crt", "pem", "md5"] => Later("names from certificates are not there yet");
+    /// Which part of the client's certificate is the client id.
+    "listener.quic.$name.peer_cert_as_clientid": OneOf["cn", "dn", "crt", "pem", "md5"] => Later("names from certificates are not there yet");
+    /// The level at which TLS alerts are logged.
+    "listener.quic.$name.log_level": OneOf["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug", "none", "all"] => NoEffect("log.level decides");
+    /// Whether memory is collected after the handshake.
+    "listener.quic.$name.gc_after_handshake": OneOf["true", "false"] = "false" => NoEffect("an idle connection holds no buffer");
+    /// After how much silence a TLS connection gives its memory back.
+    "listener.quic.$name.hibernate_after": Duration = "undefined" => NoEffect("an idle connection holds no buffer");
+    /// Whether the state of the server's certificate is stapled to the handshake.
+    "listener.quic.$name.enable_ocsp_stapling": OneOf["true", "false"] = "false" => Later("OCSP stapling is not there yet");
+    /// Where the state of the certificate is asked.
+    "listener.quic.$name.ocsp_responder_url": Text => Later("OCSP stapling is not there yet");
+    /// The certificate of the issuer.
+    "listener.quic.$name.ocsp_issuer_pem": File => Later("OCSP stapling is not there yet");
+    /// How often the state of the certificate is asked.
+    "listener.quic.$name.ocsp_refresh_interval": Duration = "5m" => Later("OCSP stapling is not there yet");
+    /// How long that answer may take.
+    "listener.quic.$name.ocsp_refresh_http_timeout": Duration = "15s" => Later("OCSP stapling is not there yet");
+    /// Whether clients' certificates are looked up in revocation lists.
+    "listener.quic.$name.enable_crl_check": OneOf["true", "false"] = "false" => Later("revocation lists are not there yet");
+    /// The revocation lists that are fetched at start.
+    "listener.quic.$name.crl_cache_urls": Text => Later("revocation lists are not there yet");
+};

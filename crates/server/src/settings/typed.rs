@@ -1,0 +1,669 @@
+//! The settings as the server reads them: structures with types and units.
+//!
+//! A field has the name of its key. `None` means that no line sets the key and no default exists, or that a limit is off, as its sentence says.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::load::Values;
+use super::value::{ListenAddress, Rate};
+
+/// Everything that the operator has said, with the defaults filled in.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The directory of the installation; relative paths in settings have been resolved against it.
+    pub root: PathBuf,
+    /// `etc/emqx.conf` and the files it includes, as they are shown to the operator.
+    pub files: Vec<String>,
+    /// `node.*`.
+    pub node: Node,
+    /// `cluster.*`.
+    pub cluster: Cluster,
+    /// `log.*`.
+    pub log: Log,
+    /// The zones that are named anywhere, and the one for listeners without a zone (`""`), each with `mqtt.*` filled in.
+    pub zones: BTreeMap<String, Arc<Zone>>,
+    /// `listener.*`, in the order tcp, ssl, ws, wss, quic, and by name.
+    pub listeners: Vec<Listener>,
+    /// `broker.*`.
+    pub broker: Broker,
+    /// `acl_*`, `enable_acl_cache`, `flapping_detect_policy`.
+    pub access: Access,
+    /// `retainer.*`.
+    pub retainer: Retainer,
+    /// `module.*` and the lists of what is switched on.
+    pub modules: Modules,
+    /// Every key as it was written.
+    pub values: Values,
+}
+
+/// A text that is never shown, not even by `{:?}`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("******")
+    }
+}
+
+/// The node itself.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// The full name, `Name@Host`, already checked.
+    pub name: String,
+    /// The secret of the cluster.
+    pub cookie: Secret,
+    /// Further cookies that peers may show.
+    pub cookie_accept: Vec<Secret>,
+    /// The directory of what outlives the process.
+    pub data_dir: PathBuf,
+    /// The address on which peers are waited for.
+    pub dist_use_interface: IpAddr,
+    /// The first and last port for peers in epmd mode.
+    pub dist_listen: (u16, u16),
+    /// The file of Erlang terms with the certificates for TLS between nodes.
+    pub ssl_dist_optfile: Option<PathBuf>,
+    /// Whether `WITH_EPMD` is set.
+    pub epmd: bool,
+    /// Threads that carry clients; 0 is one for each core.
+    pub shards: usize,
+    /// The limit of the node's memory.
+    pub max_memory: MemoryLimit,
+}
+
+/// `node.max_memory`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// 80 % of what the host or the control group has.
+    Share,
+    /// So many bytes.
+    Bytes(u64),
+    /// No limit.
+    Off,
+}
+
+impl Node {
+    /// The part of the name before the `@`.
+    pub fn short_name(&self) -> &str {
+        self.name.split('@').next().unwrap_or(&self.name)
+    }
+
+    /// The part of the name behind the `@`.
+    pub fn host(&self) -> &str {
+        self.name.split_once('@').map_or("", |(_, host)| host)
+    }
+
+    /// The socket through which `emqx_ctl` speaks to the node.
+    pub fn control_socket(&self) -> PathBuf {
+        self.data_dir.join("ctl.sock")
+    }
+
+    /// The file that a running node keeps locked; it holds its process id.
+    pub fn lock_file(&self) -> PathBuf {
+        self.data_dir.join("lock")
+    }
+}
+
+/// What is added to 4370 for a node of this name: the number at the end of its short name, modulo 60000.
+pub fn port_offset(name: &str) -> u16 {
+    let short = name.split('@').next().unwrap_or(name);
+    let digits = short.len() - short.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let tail = &short.as_bytes()[short.len() - digits..];
+    tail.iter().fold(0_u32, |sum, digit| (sum * 10 + u32::from(digit - b'0')) % 60_000) as u16
+}
+
+/// The transport between nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProtoDist {
+    /// TCP over IPv4.
+    InetTcp,
+    /// TCP over IPv6.
+    Inet6Tcp,
+    /// TLS.
+    InetTls,
+}
+
+/// Who belongs together.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// The cluster's name.
+    pub name: String,
+    /// How nodes find one another.
+    pub discovery: Discovery,
+    /// Whether sides come together by themselves after a partition.
+    pub autoheal: bool,
+    /// After how long an absent member is forgotten; `None` is never.
+    pub autoclean: Option<Duration>,
+    /// The transport between nodes.
+    pub proto_dist: ProtoDist,
+    /// How long listeners wait for the first round of discovery at most.
+    pub join_wait: Duration,
+}
+
+/// A strategy of discovery with its own settings.
+#[derive(Debug, Clone)]
+pub enum Discovery {
+    /// Nodes are joined by hand.
+    Manual,
+    /// The names are listed.
+    Static {
+        /// Full node names.
+        seeds: Vec<String>,
+    },
+    /// UDP multicast.
+    Mcast {
+        /// The group.
+        addr: IpAddr,
+        /// Ports in order of preference.
+        ports: Vec<u16>,
+        /// The interface.
+        iface: IpAddr,
+        /// How many routers a datagram may cross.
+        ttl: u8,
+        /// Whether the same host hears it.
+        looped: bool,
+    },
+    /// Records of a name.
+    Dns {
+        /// The name.
+        name: String,
+        /// The part of node names before the `@`.
+        app: String,
+        /// `a`, `aaaa` or `srv`.
+        records: DnsRecords,
+    },
+    /// Keys in etcd.
+    Etcd {
+        /// URLs.
+        servers: Vec<String>,
+        /// The directory.
+        prefix: String,
+        /// How long an entry outlives its node.
+        node_ttl: Duration,
+        /// Which API.
+        version: EtcdVersion,
+        /// User name and password.
+        login: Option<(String, Secret)>,
+        /// Private key, certificate, authorities.
+        ssl: ClientTls,
+    },
+    /// Endpoints of a service.
+    K8s {
+        /// The URL of the API server.
+        apiserver: String,
+        /// The service.
+        service_name: String,
+        /// What hosts are made of.
+        address_type: AddressType,
+        /// The part of node names before the `@`.
+        app_name: String,
+        /// The namespace.
+        namespace: String,
+        /// What is put behind a dns or hostname address; empty for nothing.
+        suffix: String,
+    },
+}
+
+impl Discovery {
+    /// Whether nodes join by themselves.
+    pub fn is_automatic(&self) -> bool {
+        !matches!(self, Discovery::Manual)
+    }
+}
+
+/// Which DNS records list the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DnsRecords {
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+    /// Host names.
+    Srv,
+}
+
+/// Which API of etcd is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EtcdVersion {
+    /// v3 when the server has it, v2 otherwise.
+    Auto,
+    /// v3.
+    V3,
+    /// v2.
+    V2,
+}
+
+/// What a node's host is made of in Kubernetes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressType {
+    /// The address itself.
+    Ip,
+    /// The address with dashes.
+    Dns,
+    /// The host name of the pod.
+    Hostname,
+}
+
+/// Files for TLS as a client.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientTls {
+    /// The private key.
+    pub keyfile: Option<PathBuf>,
+    /// The certificate.
+    pub certfile: Option<PathBuf>,
+    /// The authorities.
+    pub cacertfile: Option<PathBuf>,
+}
+
+/// Where log lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogTo {
+    /// Files.
+    File,
+    /// Standard output.
+    Console,
+    /// Both.
+    Both,
+}
+
+/// Log settings.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// Where lines go.
+    pub to: LogTo,
+    /// The least severe level.
+    pub level: crate::log::Level,
+    /// The directory of the files.
+    pub dir: PathBuf,
+    /// The name of the file inside it.
+    pub file: String,
+    /// Whether lines are JSON objects.
+    pub json: bool,
+    /// The longest text of an event in characters; `None` is no limit.
+    pub chars_limit: Option<usize>,
+    /// Size in bytes and number of files; `None` is one file without a limit.
+    pub rotation: Option<(u64, u32)>,
+    /// Further files by level.
+    pub level_files: Vec<(crate::log::Level, String)>,
+    /// How many events may wait to be written.
+    pub queue_max: usize,
+}
+
+/// Whether clients that no login method knows may connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anonymous {
+    /// They may.
+    Allow,
+    /// They may not.
+    Deny,
+    /// They may not, and no method is asked.
+    DenyAtOnce,
+}
+
+/// What happens to a client that a rule denies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DenyAction {
+    /// The packet is ignored.
+    Ignore,
+    /// The client is disconnected.
+    Disconnect,
+}
+
+/// Settings about access that hold for the whole node.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// The file of access rules.
+    pub acl_file: Option<PathBuf>,
+    /// How many decisions are remembered for each client, and how long; `None` is not at all.
+    pub acl_cache: Option<(usize, Duration)>,
+    /// So many connects, in so much time, ban for so long.
+    pub flapping: (u32, Duration, Duration),
+}
+
+/// What clients of a zone may ask. A limit of `None` is no limit.
+#[derive(Debug, Clone)]
+pub struct Zone {
+    /// The zone's name; empty for listeners without a zone.
+    pub name: String,
+    /// How long a connection may take to send its CONNECT.
+    pub idle_timeout: Duration,
+    /// Whether clients that no login method knows may connect.
+    pub allow_anonymous: Anonymous,
+    /// Whether what no rule matches is allowed.
+    pub acl_nomatch_allow: bool,
+    /// Whether rules are asked.
+    pub enable_acl: bool,
+    /// What happens to a client that a rule denies.
+    pub acl_deny_action: DenyAction,
+    /// Whether banned clients are refused.
+    pub enable_ban: bool,
+    /// Whether clients that connect too often are banned.
+    pub enable_flapping_detect: bool,
+    /// Whether clients connect without a login method being asked.
+    pub bypass_auth_plugins: bool,
+    /// The largest packet of a client, in bytes.
+    pub max_packet_size: u32,
+    /// The longest client id, in bytes.
+    pub max_clientid_len: usize,
+    /// The most levels of a topic.
+    pub max_topic_levels: Option<usize>,
+    /// The highest QoS of a publish, 0 to 2.
+    pub max_qos_allowed: u8,
+    /// The largest topic alias; 0 forbids them.
+    pub max_topic_alias: u16,
+    /// Whether messages may be retained.
+    pub retain_available: bool,
+    /// Whether subscriptions may have wildcards.
+    pub wildcard_subscription: bool,
+    /// Whether subscriptions may be shared.
+    pub shared_subscription: bool,
+    /// Whether subscriptions may be exclusive.
+    pub exclusive_subscription: bool,
+    /// Whether a client's own messages are kept from it.
+    pub ignore_loop_deliver: bool,
+    /// Whether everything is checked to the letter.
+    pub strict_mode: bool,
+    /// What a client is told that asks for response information.
+    pub response_information: Option<String>,
+    /// The keep-alive that is imposed on clients, in seconds.
+    pub server_keepalive: Option<u16>,
+    /// A client is silent for too long after twice this factor times its keep-alive.
+    pub keepalive_backoff: f64,
+    /// The most subscriptions of a client.
+    pub max_subscriptions: Option<usize>,
+    /// Whether a message is delivered with the higher QoS.
+    pub upgrade_qos: bool,
+    /// The most QoS 1 and 2 messages on their way to a client.
+    pub max_inflight: Option<u16>,
+    /// After how long an unanswered message is sent again.
+    pub retry_interval: Duration,
+    /// The most QoS 2 messages that wait for PUBREL.
+    pub max_awaiting_rel: Option<u16>,
+    /// How long they wait.
+    pub await_rel_timeout: Duration,
+    /// How long a session outlives its connection, for clients before 5.0.
+    pub session_expiry_interval: Duration,
+    /// The most messages that wait for a client.
+    pub max_mqueue_len: Option<usize>,
+    /// Topics that overtake others.
+    pub mqueue_priorities: Vec<(String, u8)>,
+    /// Whether topics without a priority come first.
+    pub mqueue_default_highest: bool,
+    /// Whether QoS 0 messages wait in the queue.
+    pub mqueue_store_qos0: bool,
+    /// Messages a client may publish.
+    pub publish_limit: Option<Rate>,
+    /// Messages a connection may send.
+    pub conn_messages_in: Option<Rate>,
+    /// Bytes a connection may send.
+    pub conn_bytes_in: Option<Rate>,
+    /// Messages a connection may have routed.
+    pub conn_messages_routing: Option<Rate>,
+    /// Messages all connections may have routed together.
+    pub overall_messages_routing: Option<Rate>,
+    /// What is put before every topic of a client.
+    pub mountpoint: Option<String>,
+    /// Whether the user name is the client id.
+    pub use_username_as_clientid: bool,
+}
+
+/// What is spoken on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// TLS.
+    Ssl,
+    /// WebSocket.
+    Ws,
+    /// WebSocket with TLS.
+    Wss,
+    /// QUIC.
+    Quic,
+}
+
+impl Protocol {
+    /// All protocols.
+    pub const ALL: [Protocol; 5] =
+        [Protocol::Tcp, Protocol::Ssl, Protocol::Ws, Protocol::Wss, Protocol::Quic];
+
+    /// The word in keys and in listener names.
+    pub fn word(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Ssl => "ssl",
+            Protocol::Ws => "ws",
+            Protocol::Wss => "wss",
+            Protocol::Quic => "quic",
+        }
+    }
+}
+
+/// A place where clients connect.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// Its name, such as `external`.
+    pub name: String,
+    /// Where it listens.
+    pub address: ListenAddress,
+    /// The zone of its clients.
+    pub zone: Arc<Zone>,
+    /// The most clients connected through it.
+    pub max_connections: usize,
+    /// The most clients that connect in a second.
+    pub max_conn_rate: Option<u32>,
+    /// Connections that may wait to be accepted.
+    pub backlog: u32,
+    /// Bytes a connection may send.
+    pub rate_limit: Option<Rate>,
+    /// Rules about client addresses, in their order.
+    pub access: Vec<AccessRule>,
+    /// How long the PROXY header may take; `None` is no PROXY protocol.
+    pub proxy_protocol: Option<Duration>,
+    /// How long a client may refuse to take what is sent.
+    pub send_timeout: Duration,
+    /// Whether such a client is closed.
+    pub send_timeout_close: bool,
+    /// The kernel's receive buffer, in bytes.
+    pub recbuf: Option<usize>,
+    /// The kernel's send buffer, in bytes.
+    pub sndbuf: Option<usize>,
+    /// TCP_NODELAY; `None` leaves it to the server.
+    pub nodelay: Option<bool>,
+    /// Which part of the certificate is the user name.
+    pub peer_cert_as_username: Option<CertPart>,
+    /// Which part of the certificate is the client id.
+    pub peer_cert_as_clientid: Option<CertPart>,
+    /// For TLS, secure WebSocket and QUIC.
+    pub tls: Option<ListenerTls>,
+    /// For WebSocket.
+    pub websocket: Option<WebSocket>,
+}
+
+impl Listener {
+    /// `mqtt:tcp:external`.
+    pub fn full_name(&self) -> String {
+        format!("mqtt:{}:{}", self.protocol.word(), self.name)
+    }
+}
+
+/// A rule about client addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccessRule {
+    /// Whether matching clients may connect.
+    pub allow: bool,
+    /// The network; `None` is all clients.
+    pub network: Option<(IpAddr, u8)>,
+}
+
+/// A part of a client's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertPart {
+    /// The common name.
+    CommonName,
+    /// The distinguished name.
+    DistinguishedName,
+    /// The DER bytes.
+    Der,
+    /// The PEM text.
+    Pem,
+    /// The MD5 of the DER bytes, in hexadecimal.
+    Md5,
+}
+
+/// TLS of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// The certificate chain.
+    pub certfile: Option<PathBuf>,
+    /// The private key.
+    pub keyfile: Option<PathBuf>,
+    /// The authorities that may sign client certificates.
+    pub cacertfile: Option<PathBuf>,
+    /// Whether clients are asked for a certificate, which is verified.
+    pub verify_peer: bool,
+    /// Whether a client without one is refused.
+    pub fail_if_no_peer_cert: bool,
+    /// Versions of TLS; empty is 1.2 and 1.3.
+    pub versions: Vec<String>,
+    /// Cipher suites by OpenSSL's names; empty is all safe ones.
+    pub ciphers: Vec<String>,
+    /// How long the handshake may take.
+    pub handshake_timeout: Duration,
+    /// How many intermediate certificates a chain may have.
+    pub depth: u8,
+    /// The password of the private key.
+    pub key_password: Option<Secret>,
+}
+
+/// WebSocket of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSocket {
+    /// The path, `/mqtt`.
+    pub path: String,
+    /// Whether a client that names no subprotocol is refused.
+    pub fail_if_no_subprotocol: bool,
+    /// The subprotocols.
+    pub subprotocols: Vec<String>,
+    /// The header with the client's address.
+    pub proxy_address_header: String,
+    /// The header with the client's port.
+    pub proxy_port_header: String,
+    /// How long a connection may be silent before its CONNECT.
+    pub idle_timeout: Option<Duration>,
+    /// The largest frame, in bytes.
+    pub max_frame_size: Option<u64>,
+    /// Origins that may connect; `None` is all.
+    pub origins: Option<Origins>,
+}
+
+/// Which origins of browsers may connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origins {
+    /// Whether a client without an origin may.
+    pub allow_absence: bool,
+    /// The origins that may.
+    pub allowed: Vec<String>,
+}
+
+/// How the member of a shared group is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SharedStrategy {
+    /// By chance.
+    Random,
+    /// In turn.
+    RoundRobin,
+    /// The same for a publisher as long as it is there.
+    Sticky,
+    /// By the publisher's client id; an older name of the next.
+    Hash,
+    /// By the publisher's client id.
+    HashClientid,
+    /// By the topic.
+    HashTopic,
+    /// By chance among members of the publisher's node, if there are any.
+    Local,
+}
+
+/// Settings of the broker as a whole.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    /// How often `$SYS` is published.
+    pub sys_interval: Duration,
+    /// How often uptime and time of day are published.
+    pub sys_heartbeat: Duration,
+    /// Whether a client id is looked up on all nodes.
+    pub enable_session_registry: bool,
+    /// How members of shared groups are chosen.
+    pub shared_strategy: SharedStrategy,
+    /// The same by group.
+    pub shared_strategy_of: BTreeMap<String, SharedStrategy>,
+    /// Whether another member gets what the chosen one does not acknowledge.
+    pub shared_dispatch_ack: bool,
+}
+
+impl Broker {
+    /// The strategy of a group.
+    pub fn strategy_of(&self, group: &str) -> SharedStrategy {
+        self.shared_strategy_of.get(group).copied().unwrap_or(self.shared_strategy)
+    }
+}
+
+/// Settings of retained messages. A limit of `None` is no limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retainer {
+    /// Whether messages are retained at all (`data/loaded_plugins`).
+    pub enabled: bool,
+    /// `ram`, `disc` or `disc_only`, as it was written; it only shows in `emqx_ctl`.
+    pub storage_type: String,
+    /// The most retained messages.
+    pub max_retained_messages: Option<usize>,
+    /// The largest payload, in bytes.
+    pub max_payload_size: Option<usize>,
+    /// How long a message without an expiry of its own is kept.
+    pub expiry_interval: Option<Duration>,
+    /// Whether the message that clears a topic is kept from subscribers.
+    pub stop_publish_clear_msg: bool,
+}
+
+/// What is switched on, and the modules' settings.
+#[derive(Debug, Clone)]
+pub struct Modules {
+    /// The QoS of messages about clients that come and go; `None` when the module is off.
+    pub presence_qos: Option<u8>,
+    /// Whether the rules of `acl_file` are asked.
+    pub acl_internal: bool,
+    /// Whether `$delayed/SECONDS/topic` delays a message.
+    pub delayed: bool,
+    /// Modules by name, and whether they are on.
+    pub loaded: BTreeMap<String, bool>,
+    /// Plugins by name, and whether they are on.
+    pub plugins: BTreeMap<String, bool>,
+}
+
+/// The address on which this node waits for peers.
+impl Settings {
+    /// The port follows from the name; see [`port_offset`].
+    pub fn peer_address(&self) -> SocketAddr {
+        SocketAddr::new(self.node.dist_use_interface, 4370 + port_offset(&self.node.name))
+    }
+}
