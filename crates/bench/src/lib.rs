@@ -1,1 +1,22 @@
-//! Placeholder of the room `bench`.
+//! The load generator: many MQTT clients in one thread, cheap enough that the broker is what is
+//! measured, and strict enough that a wrong byte is found. `emqx_bench` is its program.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
+
+pub mod cli;
+pub mod compare;
+pub mod fleet;
+pub mod histogram;
+pub mod ledger;
+pub mod links;
+mod plot;
+pub mod process;
+mod report;
+pub mod scenarios;
+mod secure;
+pub mod tool;
+pub mod traffic;
+pub mod wire;
+
+/// What can go wrong in a run, in words for whoever started it.
+pub type Fallible<T> = Result<T, Box<dyn std::error::Error>>;

@@ -1,0 +1,361 @@
+//! Brokers side by side: each load against each broker in turn, a fresh process each time, the broker on
+//! one core and the load on another, and medians with their spread. Only ratios of one run mean anything:
+//! machines differ, and the same machine differs from hour to hour.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::scenarios::{Better, Scenario};
+use crate::{Fallible, plot, process, report};
+
+/// What is compared, and how.
+pub struct Comparison {
+    /// The directory of our release.
+    pub ours: Option<PathBuf>,
+    /// Names of others.
+    pub peers: Vec<String>,
+    /// The loads.
+    pub scenarios: Vec<&'static Scenario>,
+    /// How often each broker gets each load.
+    pub rounds: usize,
+    /// For `taskset -c`.
+    pub broker_core: String,
+    /// For `taskset -c`.
+    pub load_core: String,
+    /// Where the report goes.
+    pub out: Option<PathBuf>,
+    /// Options handed on to `run`.
+    pub sizes: Vec<(&'static str, String)>,
+}
+
+/// A broker that can be started.
+pub struct Contender {
+    /// As the report names it.
+    pub name: String,
+    /// Its version, in its own words.
+    pub version: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Ours(PathBuf),
+    Mosquitto,
+}
+
+/// The values that one figure of one scenario took with one broker.
+#[derive(Clone, Debug, Default)]
+pub struct Series(pub Vec<f64>);
+
+impl Series {
+    /// Median, lowest, highest; zero when there is none.
+    pub fn spread(&self) -> (f64, f64, f64) {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        match sorted.len() {
+            0 => (0.0, 0.0, 0.0),
+            n => ((sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0, sorted[0], sorted[n - 1]),
+        }
+    }
+}
+
+/// The figures of one scenario: per contender, by name.
+pub struct Row {
+    /// The scenario.
+    pub scenario: &'static Scenario,
+    /// In the order of the contenders.
+    pub figures: Vec<Vec<(String, Series)>>,
+    /// Runs that failed, in words.
+    pub failures: Vec<String>,
+}
+
+impl Row {
+    /// The series of a figure, per contender.
+    pub fn series(&self, figure: &str) -> Vec<Series> {
+        let find = |figures: &Vec<(String, Series)>| {
+            figures.iter().find(|(name, _)| name == figure).map(|(_, series)| series.clone())
+        };
+        self.figures.iter().map(|figures| find(figures).unwrap_or_default()).collect()
+    }
+}
+
+fn contenders(order: &Comparison) -> Fallible<Vec<Contender>> {
+    let mut list = Vec::new();
+    for peer in &order.peers {
+        if peer != "mosquitto" {
+            return Err(format!("no peer {peer} is known; there is: mosquitto").into());
+        }
+        let help = Command::new("mosquitto").arg("-h").output();
+        let help = help.map_err(|e| format!("mosquitto (apt-get install mosquitto): {e}"))?;
+        let text = String::from_utf8_lossy(&help.stdout).into_owned();
+        let version = text.lines().next().unwrap_or("").trim_start_matches("mosquitto version ").to_owned();
+        list.push(Contender { name: "Mosquitto".to_owned(), version, kind: Kind::Mosquitto });
+    }
+    if let Some(release) = &order.ours {
+        let release = fs::canonicalize(release).map_err(|e| format!("{}: {e}", release.display()))?;
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        list.push(Contender { name: "FlockMQ".to_owned(), version, kind: Kind::Ours(release) });
+    }
+    if list.is_empty() {
+        return Err("nothing to compare: name --ours DIR, --peer mosquitto, or both".into());
+    }
+    Ok(list)
+}
+
+/// A broker that runs; it ends with this value.
+struct Running {
+    child: Child,
+    pid: u32,
+    home: PathBuf,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.home);
+    }
+}
+
+fn free_port() -> Fallible<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// The same limits as Mosquitto gets: windows of 100, queues without end, nobody needs a password.
+fn our_settings(port: u16, control: u16) -> String {
+    format!(
+        "node.name = bench@127.0.0.1\n\
+         node.cookie = bench\n\
+         cluster.discovery = manual\n\
+         node.dist_listen_min = {control}\n\
+         node.dist_listen_max = {control}\n\
+         allow_anonymous = true\n\
+         listener.tcp.external = 127.0.0.1:{port}\n\
+         listener.tcp.external.acceptors = 4\n\
+         listener.tcp.external.max_connections = 100000\n\
+         zone.external.max_inflight = 100\n\
+         zone.external.max_awaiting_rel = 1000\n\
+         zone.external.max_mqueue_len = 0\n\
+         log.level = error\n"
+    )
+}
+
+fn start(contender: &Contender, core: &str) -> Fallible<(Running, u16)> {
+    let port = free_port()?;
+    let home = std::env::temp_dir().join(format!("emqx_bench-{}-{port}", std::process::id()));
+    fs::create_dir_all(&home)?;
+    let mut command = Command::new("taskset");
+    command.args(["-c", core]).stdin(Stdio::null());
+    match &contender.kind {
+        Kind::Mosquitto => {
+            let file = home.join("mosquitto.conf");
+            let settings = format!(
+                "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n\
+                 max_inflight_messages 100\nmax_queued_messages 0\nlog_dest none\n"
+            );
+            fs::write(&file, settings)?;
+            command.arg("mosquitto").arg("-c").arg(file);
+        }
+        Kind::Ours(release) => {
+            copy_tree(release, &home)?;
+            fs::write(home.join("etc/emqx.conf"), our_settings(port, free_port()?))?;
+            command.arg(home.join("bin/emqx")).arg("foreground").current_dir(&home);
+        }
+    }
+    let log = fs::File::create(home.join("output.txt"))?;
+    let child = command.stdout(log.try_clone()?).stderr(log).spawn()?;
+    let mut running = Running { child, pid: 0, home };
+    let begun = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        let over = running.child.try_wait()?.is_some() || begun.elapsed() > Duration::from_secs(15);
+        if over {
+            let said = fs::read_to_string(running.home.join("output.txt")).unwrap_or_default();
+            return Err(format!("{} did not start: {said}", contender.name).into());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    running.pid = process::listener(port).unwrap_or(running.child.id());
+    Ok((running, port))
+}
+
+fn once(order: &Comparison, contender: &Contender, scenario: &Scenario) -> Fallible<Vec<(String, f64)>> {
+    let (running, port) = start(contender, &order.broker_core)?;
+    let mut command = Command::new("taskset");
+    command.args(["-c", &order.load_core]).arg(std::env::current_exe()?);
+    command.args(["run", scenario.name, "--json", "-h", "127.0.0.1", "-p", &port.to_string()]);
+    command.args(["--pid", &running.pid.to_string()]);
+    for (name, value) in &order.sizes {
+        command.arg(format!("--{name}")).arg(value);
+    }
+    let output = command.output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned().into());
+    }
+    let value: Value = serde_json::from_slice(&output.stdout)?;
+    let figures = value.get("figures").and_then(Value::as_object).ok_or("no figures")?;
+    Ok(figures.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect())
+}
+
+/// Runs the comparison, says each figure as it comes, and writes the report where one is asked for.
+pub fn run(order: &Comparison) -> Fallible<()> {
+    let contenders = contenders(order)?;
+    let mut rows = Vec::new();
+    for &scenario in &order.scenarios {
+        let mut row = Row { scenario, figures: vec![Vec::new(); contenders.len()], failures: Vec::new() };
+        for _ in 0..order.rounds {
+            for (at, contender) in contenders.iter().enumerate() {
+                match once(order, contender, scenario) {
+                    Ok(figures) => note(&mut row.figures[at], figures),
+                    Err(e) => row.failures.push(format!("{}, {}: {e}", contender.name, scenario.name)),
+                }
+            }
+        }
+        say(&contenders, &row);
+        rows.push(row);
+    }
+    if let Some(file) = &order.out {
+        let directory = file.with_extension("");
+        fs::create_dir_all(&directory)?;
+        let mut plots = Vec::new();
+        for (name, title, figures) in PLOTS {
+            let drawing = plot::bars(title, &contenders, &rows, figures);
+            if let Some(drawing) = drawing {
+                fs::write(directory.join(format!("{name}.svg")), drawing)?;
+                plots.push((*name, *title));
+            }
+        }
+        fs::write(file, report::write(order, &contenders, &rows, &plots))?;
+        println!("written: {}", file.display());
+    }
+    let failed = rows.iter().flat_map(|row| &row.failures).count();
+    if failed > 0 { Err(format!("{failed} runs failed").into()) } else { Ok(()) }
+}
+
+/// The plots: file name, title, figures that go in.
+const PLOTS: &[(&str, &str, &[&str])] = &[
+    (
+        "throughput",
+        "Per second of the broker's CPU, as a share of the best",
+        &[
+            "per_cpu_second",
+            "subscribes_per_cpu_second",
+            "fetched_per_cpu_second",
+            "in_per_cpu_second",
+            "drained_per_cpu_second",
+        ],
+    ),
+    ("latency", "Latency, as a share of the slowest", &["p50_us", "p99_us"]),
+    (
+        "memory",
+        "Resident bytes each, as a share of the largest",
+        &["bytes_per_connection", "bytes_per_subscription", "bytes_per_message"],
+    ),
+];
+
+fn note(figures: &mut Vec<(String, Series)>, new: Vec<(String, f64)>) {
+    for (name, value) in new {
+        match figures.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, series)) => series.0.push(value),
+            None => figures.push((name, Series(vec![value]))),
+        }
+    }
+}
+
+fn say(contenders: &[Contender], row: &Row) {
+    println!("{} ({})", row.scenario.name, row.scenario.about);
+    for shown in row.scenario.shown {
+        let mut line = format!("  {:28}", shown.words);
+        for (contender, series) in contenders.iter().zip(row.series(shown.figure)) {
+            let (median, low, high) = series.spread();
+            line += &format!("  {} {} ({}..{})", contender.name, short(median), short(low), short(high));
+        }
+        if let Some(ratio) = ratio(&row.series(shown.figure), shown.better) {
+            line += &format!("  ratio {ratio:.2}");
+        }
+        println!("{line}");
+    }
+    let faults = faults(row);
+    if faults.iter().any(|n| *n > 0.0) {
+        println!("  lost, duplicated, reordered or corrupt: {faults:?}");
+    }
+    for failure in &row.failures {
+        println!("  FAILED {failure}");
+    }
+}
+
+/// Wrong deliveries per contender, over all rounds.
+pub fn faults(row: &Row) -> Vec<f64> {
+    let sum = |figure| row.series(figure).into_iter().map(|series| series.0.iter().sum::<f64>());
+    let mut total = vec![0.0; row.figures.len()];
+    for figure in ["lost", "duplicated", "reordered", "corrupt"] {
+        for (all, one) in total.iter_mut().zip(sum(figure)) {
+            *all += one;
+        }
+    }
+    total
+}
+
+/// How many times better the last contender is than the first; above 1 is better.
+pub fn ratio(series: &[Series], better: Better) -> Option<f64> {
+    let [first, .., last] = series else { return None };
+    let (first, last) = (first.spread().0, last.spread().0);
+    let ratio = if better == Better::More { last / first } else { first / last };
+    ratio.is_finite().then_some(ratio).filter(|ratio| *ratio > 0.0)
+}
+
+/// A number with three digits that mean something.
+pub fn short(value: f64) -> String {
+    match value.abs() {
+        v if v >= 9_999_500.0 => format!("{:.1} M", value / 1e6),
+        v if v >= 999_500.0 => format!("{:.2} M", value / 1e6),
+        v if v >= 9_995.0 => format!("{:.0} k", value / 1e3),
+        v if v >= 100.0 => format!("{value:.0}"),
+        v if v >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_and_the_spread() {
+        assert_eq!(Series(vec![3.0, 1.0, 2.0]).spread(), (2.0, 1.0, 3.0));
+        assert_eq!(Series(vec![4.0, 1.0]).spread(), (2.5, 1.0, 4.0));
+        assert_eq!(Series::default().spread(), (0.0, 0.0, 0.0));
+    }
+
+    #[test]
+    fn a_ratio_above_one_is_better_whichever_way_the_figure_goes() {
+        let series = [Series(vec![10.0]), Series(vec![20.0])];
+        assert_eq!(ratio(&series, Better::More), Some(2.0));
+        assert_eq!(ratio(&series, Better::Less), Some(0.5));
+        assert_eq!(ratio(&series[..1], Better::Less), None);
+        assert_eq!(ratio(&[Series(vec![1.0]), Series::default()], Better::Less), None);
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let said: Vec<String> = [0.5, 12.34, 734.2, 9_600.0, 84_321.0, 1_663_000.0].map(short).to_vec();
+        assert_eq!(said, ["0.50", "12.3", "734", "9600", "84 k", "1.66 M"]);
+    }
+}
