@@ -176,13 +176,17 @@ impl Traffic {
         self.receivers.push(Receiver { ledger: None, rising: Rising::default() });
     }
 
-    /// The receiver at the connection `from` comes back on a new one, inside the run, so that nothing that
-    /// the broker sends right behind its CONNACK is missed.
-    pub fn resume(&mut self, links: &mut Links, from: usize, greeting: Greeting) -> Fallible<()> {
-        let role = std::mem::replace(&mut self.roles[from], Role::None);
-        let to = links.dial()?;
-        self.set_role(to, role);
-        self.greetings.push((to, greeting));
+    /// The receivers at these connections, which have ended, come back on new ones inside the run, so that
+    /// nothing that the broker sends right behind its CONNACK is missed.
+    pub fn resume(&mut self, links: &mut Links, back: &[(usize, Greeting)]) -> Fallible<()> {
+        // A new connection may get the number of an ended one, so all roles are taken before the first is given.
+        let roles: Vec<Role> =
+            back.iter().map(|(from, _)| std::mem::replace(&mut self.roles[*from], Role::None)).collect();
+        for (role, (_, greeting)) in roles.into_iter().zip(back) {
+            let to = links.dial()?;
+            self.set_role(to, role);
+            self.greetings.push((to, greeting.clone()));
+        }
         Ok(())
     }
 
