@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 CARGO ?= cargo
 export CARGO
 
-.PHONY: help release cluster cluster-stop test test-rust test-release test-clients test-lab check fix
+.PHONY: help release cluster cluster-stop test test-rust test-release test-clients test-lab check fix bench docs
 
 help:
 	@awk -F'## ' '/^[a-z-]+:.*## /{split($$1,a,":"); printf "  make %-14s %s\n", a[1], $$2}' Makefile
@@ -50,3 +50,10 @@ fix: ## formats and applies lint suggestions
 	$(CARGO) fmt --all
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	$(CARGO) fmt --all
+
+bench: ## the same load on FlockMQ and on its peers; ONLY=scenarios, ROUNDS=n
+	@tools/setup.sh bench
+	@tools/bench.sh
+
+docs: ## writes the generated reference pages
+	@tools/docs.sh

@@ -9,30 +9,17 @@ cd "$(dirname "$0")/.."
 . tools/mqtt.sh
 dir=_rel/cluster nodes=(1 2 3)
 
-# Nothing of the caller's environment names or configures these nodes.
-while read -r v; do unset "$v"; done < <(compgen -e | grep '^EMQX_' || true)
+no_emqx_variables
 
-# set_key FILE KEY VALUE : the last line for a key wins, so one line is replaced or added.
-set_key() {
-	local k=${2//./\\.}
-	if grep -q "^$k *=" "$1"; then sed -i "s|^$k *=.*|$2 = $3|" "$1"; else echo "$2 = $3" >>"$1"; fi
-}
-
-make_node() {
-	local n=$1 to=$dir/$1 conf=$dir/$1/etc/emqx.conf
+node() {
+	local n=$1 to=$dir/$1
 	if [[ ! -d $to ]]; then
-		mkdir -p "$to"
-		cp -R _rel/emqx/bin _rel/emqx/etc "$to/"
-		mkdir -p "$to/data" "$to/log"
-		set_key "$conf" node.name "emqx$n@127.0.0.1"
-		set_key "$conf" node.cookie "$(cat $dir/cookie)"
-		set_key "$conf" listener.tcp.external "127.0.0.1:1883$n"
-		set_key "$conf" listener.ssl.external "127.0.0.1:1884$n"
-		set_key "$conf" listener.ws.external "127.0.0.1:1885$n"
-		set_key "$conf" listener.wss.external "127.0.0.1:1886$n"
-		set_key "$conf" listener.tcp.internal "127.0.0.1:1887$n"
+		make_node "$to" "emqx$n@127.0.0.1" node.cookie="$(cat $dir/cookie)" \
+			listener.tcp.external="127.0.0.1:1883$n" listener.ssl.external="127.0.0.1:1884$n" \
+			listener.ws.external="127.0.0.1:1885$n" listener.wss.external="127.0.0.1:1886$n" \
+			listener.tcp.internal="127.0.0.1:1887$n"
 	elif ! cmp -s _rel/emqx/bin/emqx "$to/bin/emqx"; then
-		"$to/bin/emqx" ping >/dev/null 2>&1 && "$to/bin/emqx" stop >/dev/null
+		end_node "$to"
 		cp _rel/emqx/bin/emqx "$to/bin/.new" && mv -f "$to/bin/.new" "$to/bin/emqx"
 	fi
 }
@@ -42,7 +29,7 @@ start() {
 	mkdir -p $dir
 	[[ -s $dir/cookie ]] || (umask 077; od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >$dir/cookie)
 	local n fd_sub fd_pub got
-	for n in "${nodes[@]}"; do make_node "$n"; done
+	for n in "${nodes[@]}"; do node "$n"; done
 	for n in "${nodes[@]}"; do
 		"$dir/$n/bin/emqx" ping >/dev/null 2>&1 || "$dir/$n/bin/emqx" start
 	done
@@ -101,8 +88,6 @@ stop() {
 	done
 	return $rc
 }
-
-gone() { [[ ! -d /proc/$1 ]] || { echo "pid $1 is still there"; return 1; }; }
 
 case ${1:-} in
 start) start ;;

@@ -41,3 +41,36 @@ until_ok() {
 		sleep 0.05
 	done
 }
+
+# Nothing of the caller's environment names or configures the nodes that a script makes.
+no_emqx_variables() {
+	local v
+	unset WITH_EPMD
+	while read -r v; do unset "$v"; done < <(compgen -e | grep '^EMQX_' || true)
+}
+
+# set_key FILE KEY VALUE : replaces the active line of the key, or adds one.
+set_key() {
+	local k=${2//./\\.}
+	if grep -q "^$k *=" "$1"; then sed -i "s|^$k *=.*|$2 = $3|" "$1"; else echo "$2 = $3" >>"$1"; fi
+}
+
+# make_node DIR NAME KEY=VALUE... : a copy of the release with these settings.
+make_node() {
+	local to=$1 kv
+	mkdir -p "$to/data" "$to/log"
+	cp -R _rel/emqx/bin _rel/emqx/etc "$to/"
+	set_key "$to/etc/emqx.conf" node.name "$2"
+	shift 2
+	for kv in "$@"; do set_key "$to/etc/emqx.conf" "${kv%%=*}" "${kv#*=}"; done
+}
+
+# end_node DIR : stops the node of that directory, and kills it when it does not end.
+end_node() {
+	local pid
+	pid=$("$1/bin/emqx" pid 2>/dev/null) || return 0
+	"$1/bin/emqx" stop >/dev/null 2>&1 || true
+	until_ok 15 gone "$pid" || kill -KILL "$pid"
+}
+
+gone() { [[ ! -d /proc/$1 ]] || { echo "pid $1 is still there"; return 1; }; }

@@ -51,7 +51,7 @@ scripts() { # FOLDER NAME...
 	need_release
 	if (($#)); then set -- "${@/#/tests/$folder/}"; set -- "${@/%/.sh}"; else set -- tests/"$folder"/*.sh; fi
 	for f in "$@"; do
-		# What others source or run is not a test: it is not a `test-` script.
+		# A test says in its second line what it tests; what others source or run does not.
 		[[ $(sed -n 2p "$f") == "# Test: "* ]] && one "$f"
 	done
 	return 0

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The layout holds: arrows between crates, purity, every file in a module tree, nothing untracked.
+# The layout holds: arrows between crates, purity, every file in a module tree, fresh reference pages, nothing untracked.
 # Reads only. Prints every fault, then fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -59,6 +59,8 @@ while IFS= read -r f; do fault "a name that says nothing: $f"; done < <(
 while IFS= read -r f; do fault "a lock file: $f"; done < <(git ls-files | grep -E '(package-lock\.json|yarn\.lock|poetry\.lock)$' || true)
 
 for f in $(git ls-files '*.sh' .ci/run); do bash -n "$f" || fault "$f does not parse"; done
+
+tools/docs.sh --check >/dev/null 2>&1 || fault "a reference page is stale: make docs (or the server does not build: tools/docs.sh --check)"
 
 while IFS= read -r f; do fault "untracked: $f (add it, or ignore it)"; done < <(git ls-files --others --exclude-standard)
 

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# The same load on FlockMQ and on Debian's mosquitto, in turn, on this host. Arguments go to `emqx_bench compare`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tools/lib.sh
+tools/release.sh
+$CARGO build --release --locked -p flockmq-bench ${JOBS:+-j "$JOBS"}
+exec "$(target_dir)/release/emqx_bench" compare --ours _rel/emqx --peer mosquitto ${ONLY:+--only "$ONLY"} ${ROUNDS:+--rounds "$ROUNDS"} "$@"
