@@ -11,13 +11,15 @@ mod read;
 #[cfg(test)]
 mod reference;
 mod rows;
+pub mod ssl_dist;
 mod suggest;
 mod table;
 mod typed;
 pub mod value;
 
+pub use check::node_name;
 pub use input::{Environment, Origin};
-pub use load::{Values, load};
+pub use load::{Values, load, whereabouts};
 pub use problem::{Problem, Problems};
 pub use rows::GROUPS;
 pub use table::{Effect, Group, Kind, Row};

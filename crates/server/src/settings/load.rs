@@ -106,6 +106,20 @@ pub fn load(root: &Path, environment: &Environment) -> Result<Settings, Problems
     if problems.is_empty() { Ok(settings) } else { Err(Problems(problems)) }
 }
 
+/// The node's name and data directory, however wrong the rest of the configuration is: a running node must be found and stopped
+/// also after its files have been spoilt.
+pub fn whereabouts(root: &Path, environment: &Environment) -> (String, PathBuf) {
+    let mut loader = Loader { root, values: Values::default(), files: Vec::new(), problems: Vec::new() };
+    loader.main_file();
+    loader.environment(environment);
+    loader.substitute();
+    let value = |key: &str| {
+        let default = declared(key).and_then(|(_, row)| row.default).unwrap_or_default();
+        loader.values.entry(key).map_or(default, |(value, _)| value).to_owned()
+    };
+    (value("node.name"), root.join(value("node.data_dir")))
+}
+
 struct Loader<'a> {
     root: &'a Path,
     values: Values,

@@ -14,6 +14,7 @@ use super::check;
 use super::input::Environment;
 use super::load::{Values, declared};
 use super::problem::{Phase, Problem};
+use super::ssl_dist;
 use super::table::split_words;
 use super::typed::*;
 use super::value::{self, Rate};
@@ -216,11 +217,18 @@ fn node(reader: &mut Reader, environment: &Environment) -> Node {
         Some("off") => MemoryLimit::Off,
         Some(_) => MemoryLimit::Bytes(reader.size("node.max_memory").unwrap_or(u64::MAX)),
     };
-    let optfile = reader.path("node.ssl_dist_optfile");
-    if optfile.as_ref().is_some_and(|path| path.to_string_lossy().contains(' ')) {
+    let proto_dist = reader.string("cluster.proto_dist");
+    let mut optfile = reader.path("node.ssl_dist_optfile");
+    if reader.text("node.ssl_dist_optfile").is_some_and(|path| path.contains(' ')) {
         reader.invalid("node.ssl_dist_optfile", "the path must not contain a blank");
     }
-    let inet6 = reader.text("cluster.proto_dist").as_deref() == Some("inet6_tcp");
+    if proto_dist == "inet_tls" {
+        let path = optfile.get_or_insert_with(|| reader.root.join("etc/ssl_dist.conf"));
+        if let Err(why) = ssl_dist::read(path, reader.root) {
+            reader.invalid("node.ssl_dist_optfile", &why);
+        }
+    }
+    let inet6 = proto_dist == "inet6_tcp";
     let everywhere = if inet6 { IpAddr::from([0_u16; 8]) } else { IpAddr::V4(Ipv4Addr::UNSPECIFIED) };
     let interface = reader.set("node.dist_use_interface").and_then(|text| text.parse::<IpAddr>().ok());
     // The distributed file says 0.0.0.0, which a node that speaks IPv6 with its peers cannot mean.

@@ -78,7 +78,8 @@ pub struct Node {
     pub dist_use_interface: IpAddr,
     /// The first and last port for peers in epmd mode.
     pub dist_listen: (u16, u16),
-    /// The file of Erlang terms with the certificates for TLS between nodes.
+    /// The file of Erlang terms with the certificates for TLS between nodes; always there with `inet_tls`, and readable
+    /// by [`ssl_dist::read`](super::ssl_dist::read).
     pub ssl_dist_optfile: Option<PathBuf>,
     /// Whether `WITH_EPMD` is set.
     pub epmd: bool,
