@@ -35,9 +35,11 @@ fn node(settings: Settings, ready: Ready) -> Result<(), StartError> {
     if settings.node.short_name() == "fail" {
         return Err(StartError("port 4370 is in use".to_owned()));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
     runtime.block_on(async {
-        let mut ended = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("signals can be caught");
+        let mut ended = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            .expect("signals can be caught");
         let status = format!("{{\"node\":\"{}\"}}", settings.node.name);
         let router = axum::Router::new().route("/status", axum::routing::get(|| async { status }));
         let socket = settings.node.data_dir.join("ctl.sock");
@@ -56,7 +58,9 @@ fn node(settings: Settings, ready: Ready) -> Result<(), StartError> {
 
 /// A long path is bound through the working directory, which the command line has made the root.
 fn bind(socket: &Path) -> tokio::net::UnixListener {
-    let short = socket.strip_prefix(std::env::current_dir().expect("a working directory")).expect("data is under the root");
+    let short = socket
+        .strip_prefix(std::env::current_dir().expect("a working directory"))
+        .expect("data is under the root");
     tokio::net::UnixListener::bind(short).expect("the socket can be bound")
 }
 
@@ -72,7 +76,8 @@ impl Installation {
         for part in ["bin", "etc"] {
             fs::create_dir_all(root.join(part)).expect("a directory can be made");
         }
-        fs::copy(std::env::current_exe().expect("a program"), root.join("bin/emqx")).expect("a program can be copied");
+        fs::copy(std::env::current_exe().expect("a program"), root.join("bin/emqx"))
+            .expect("a program can be copied");
         std::os::unix::fs::symlink("emqx", root.join("bin/emqx_ctl")).expect("a link can be made");
         fs::write(root.join("etc/emqx.conf"), conf).expect("a file can be written");
         Self { _dir: dir, root }
@@ -103,7 +108,8 @@ fn texts(output: Output) -> (i32, String, String) {
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
 
-const CONF: &str = "node.name = emqx@127.0.0.1\nnode.cookie = secret\nnode.data_dir = data\nlog.level = info\n";
+const CONF: &str =
+    "node.name = emqx@127.0.0.1\nnode.cookie = secret\nnode.data_dir = data\nlog.level = info\n";
 
 fn a_node_starts_answers_and_stops() {
     let version = server::cli::VERSION;
@@ -113,17 +119,24 @@ fn a_node_starts_answers_and_stops() {
     assert_eq!(install.run(&["stop"]), (1, String::new(), refused.to_owned()));
     assert_eq!(install.run(&["pid"]), (1, String::new(), refused.to_owned()));
     let began = Instant::now();
-    assert_eq!(install.run(&["start"]), (0, format!("FlockMQ {version} is started successfully!\n"), String::new()));
+    assert_eq!(
+        install.run(&["start"]),
+        (0, format!("FlockMQ {version} is started successfully!\n"), String::new())
+    );
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     assert_eq!(install.run(&["ping"]), (0, "pong\n".into(), String::new()));
     let (code, pid, _) = install.run(&["pid"]);
     assert_eq!((code, pid.trim().parse::<u32>().is_ok()), (0, true));
     assert_eq!(install.run(&["start"]), (1, String::new(), "Node is already running!\n".to_owned()));
     let (code, out, _) = install.run(&["restart"]);
-    assert_eq!((code, out), (0, format!("FlockMQ {version} is stopped: ok\nFlockMQ {version} is started successfully!\n")));
+    assert_eq!(
+        (code, out),
+        (0, format!("FlockMQ {version} is stopped: ok\nFlockMQ {version} is started successfully!\n"))
+    );
     assert_ne!(install.run(&["pid"]).1, pid);
     // Files that have been spoilt since do not keep the node from being found and stopped.
-    fs::write(install.root.join("etc/emqx.conf"), "cluster.autoheal = perhaps\n").expect("a file can be written");
+    fs::write(install.root.join("etc/emqx.conf"), "cluster.autoheal = perhaps\n")
+        .expect("a file can be written");
     assert_eq!(install.run(&["restart"]).0, 1);
     assert_eq!(install.run(&["ping"]).0, 0);
     assert_eq!(install.run(&["stop"]), (0, "ok\n".into(), String::new()));
@@ -146,7 +159,10 @@ fn a_start_that_fails_says_why_at_once() {
     let err = failing(CONF, &[("EMQX_NODE_NAME", "fail@127.0.0.1")]);
     assert_eq!(err, "port 4370 is in use\n");
     let err = failing("cluster.bogus = 1\ncluster.autoheal = true\n", &[]);
-    assert!(err.contains("tried to set cluster.bogus") && err.contains("acceptable values are: on, off"), "{err}");
+    assert!(
+        err.contains("tried to set cluster.bogus") && err.contains("acceptable values are: on, off"),
+        "{err}"
+    );
     let err = failing(CONF, &[("EMQX_NODE_NAME", "em!qx@127.0.0.1")]);
     assert!(err.contains("Invalid node name, should be of format '^[0-9A-Za-z_-]+$'."), "{err}");
     let err = failing(&format!("{CONF}log.dir = /proc/none\n"), &[]);
@@ -177,7 +193,10 @@ fn a_node_in_the_foreground_speaks_on_the_console() {
         assert!(n > 0, "{heard}");
         heard.push_str(&String::from_utf8_lossy(&piece[..n]));
     }
-    assert!(heard.starts_with("Starting emqx on node emqx@127.0.0.1\nStart mqtt:tcp:external listener on "), "{heard}");
+    assert!(
+        heard.starts_with("Starting emqx on node emqx@127.0.0.1\nStart mqtt:tcp:external listener on "),
+        "{heard}"
+    );
     assert_eq!(install.run(&["stop"]).0, 0);
     assert!(child.wait().expect("the process ends").success());
     let mut err = String::new();
@@ -193,7 +212,10 @@ fn words_without_a_node() {
     assert_eq!(install.run(&["start", "help"]).0, 0);
     assert_eq!(install.run(&["nonsense"]).0, 1);
     assert_eq!(install.run(&["root_dir"]), (0, format!("{}\n", install.root.display()), String::new()));
-    assert_eq!(install.run(&["upgrade"]), (1, "Missing version argument\nUsage: emqx upgrade {version}\n".into(), String::new()));
+    assert_eq!(
+        install.run(&["upgrade"]),
+        (1, "Missing version argument\nUsage: emqx upgrade {version}\n".into(), String::new())
+    );
     assert_eq!(install.run(&["attach"]), (1, String::new(), "Node is not running!\n".into()));
     for output in [
         install.command("emqx_ctl", &["status"]).output(),
@@ -213,7 +235,10 @@ fn a_configuration_is_checked() {
     let first = format!("{}/etc/emqx.conf(include etc/more.conf) is ok\n", install.root.display());
     assert_eq!(code, 0);
     assert!(out.starts_with(&first), "{out}");
-    assert!(out.contains("No effect here: node.async_threads: there is no Erlang virtual machine here."), "{out}");
+    assert!(
+        out.contains("No effect here: node.async_threads: there is no Erlang virtual machine here."),
+        "{out}"
+    );
     assert!(out.contains("rpc.mode"), "{out}");
     assert!(!out.contains("secret"), "{out}");
 }
