@@ -152,7 +152,7 @@ fn check_conf(install: &Install) -> ExitCode {
     match settings::load(&install.root, &install.environment) {
         Ok(settings) => {
             println!("{}", texts::conf_is_ok(&settings));
-            for line in texts::without_effect(&settings.values, |_| true) {
+            for line in texts::without_effect(&settings.values, |key| settings.matters(key)) {
                 println!("{line}");
             }
             ExitCode::SUCCESS

@@ -182,7 +182,7 @@ fn served(install: &Install, node: Node, ready: &Ready) -> Result<(), StartError
     crate::log::log_panics();
     ready.say(&format!("Starting emqx on node {}", settings.node.name));
     tracing::info!(node = %settings.node.name, version = VERSION, "the node starts");
-    for line in texts::without_effect(&settings.values, |_| true) {
+    for line in texts::without_effect(&settings.values, |key| settings.matters(key)) {
         tracing::info!("{line}");
     }
     make_certificates(&settings);

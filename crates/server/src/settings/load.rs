@@ -49,6 +49,11 @@ impl Values {
         found
     }
 
+    /// The plugin whose file the key is in, or `core`.
+    pub fn group_of(&self, key: &str) -> &'static str {
+        declared(key).map_or("core", |(group, _)| group)
+    }
+
     /// Whether the value is the one in the files that are distributed, so that nobody chose it.
     pub fn is_as_shipped(&self, key: &str) -> bool {
         let shipped = declared(key).and_then(|(_, row)| row.shipped_lines().find(|(name, _)| *name == key));

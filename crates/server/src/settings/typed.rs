@@ -110,16 +110,6 @@ impl Node {
     pub fn host(&self) -> &str {
         self.name.split_once('@').map_or("", |(_, host)| host)
     }
-
-    /// The socket through which `emqx_ctl` speaks to the node.
-    pub fn control_socket(&self) -> PathBuf {
-        self.data_dir.join("ctl.sock")
-    }
-
-    /// The file that a running node keeps locked; it holds its process id.
-    pub fn lock_file(&self) -> PathBuf {
-        self.data_dir.join("lock")
-    }
 }
 
 /// What is added to 4370 for a node of this name: the number at the end of its short name, modulo 60000.
@@ -661,10 +651,17 @@ pub struct Modules {
     pub plugins: BTreeMap<String, bool>,
 }
 
-/// The address on which this node waits for peers.
 impl Settings {
-    /// The port follows from the name; see [`port_offset`].
+    /// The address on which this node waits for peers; the port follows from the name, see [`port_offset`].
     pub fn peer_address(&self) -> SocketAddr {
         SocketAddr::new(self.node.dist_use_interface, 4370 + port_offset(&self.node.name))
+    }
+
+    /// Whether somebody may expect an effect of the key: it is a core setting, its plugin is switched on, or it is not as
+    /// distributed. EMQ X does not even read the files of the other plugins.
+    pub fn matters(&self, key: &str) -> bool {
+        let group = self.values.group_of(key);
+        let on = group == "core" || self.modules.plugins.get(group).copied().unwrap_or(false);
+        on || !self.values.is_as_shipped(key)
     }
 }
