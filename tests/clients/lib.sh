@@ -14,13 +14,19 @@ ten_ports() {
 	for ((i = 0; i < 2000; i++)); do
 		base=$((10000 + ($$ + i) % 2000 * 10))
 		exec {ports_lock}>"$folder/$base"
-		if flock -n "$ports_lock" && ! grep -qiE ":$(printf '%04X' $base | head -c 3)[0-9A-F] .* 0A " /proc/net/tcp; then
+		if flock -n "$ports_lock" && all_free "$base"; then
 			ports=$base
 			return 0
 		fi
 		exec {ports_lock}>&-
 	done
 	die "no ten free ports in a row"
+}
+all_free() {
+	local p
+	for ((p = $1; p < $1 + 10; p++)); do
+		! grep -qE "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$p") [0-9A-F:]+ 0A " /proc/net/tcp || return 1
+	done
 }
 
 if [[ -n ${BROKERS:-} ]]; then

@@ -22,6 +22,13 @@ fn main() -> ExitCode {
         ("a_configuration_is_checked", a_configuration_is_checked),
         ("an_installation_may_lie_deep", an_installation_may_lie_deep),
     ];
+    // What `cargo nextest` asks first; nothing here is ignored.
+    if std::env::args().any(|word| word == "--list") {
+        if !std::env::args().any(|word| word == "--ignored") {
+            tests.iter().for_each(|(name, _)| println!("{name}: test"));
+        }
+        return ExitCode::SUCCESS;
+    }
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
     for (name, test) in tests.iter().filter(|(name, _)| name.contains(&wanted)) {
         test();
