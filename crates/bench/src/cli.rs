@@ -295,7 +295,10 @@ fn run(m: &ArgMatches) -> Fallible<()> {
         window: number(m, "window").max(2),
         scale: m.get_one::<f64>("scale").copied().unwrap_or(1.0),
     };
-    for scenario in chosen(&names)? {
+    // Without a name, those that need what the target is not are left out.
+    let tls = setting.target.tls.is_some();
+    let all = names.is_empty();
+    for scenario in chosen(&names)?.into_iter().filter(|s| !all || tls || !s.wants_tls()) {
         let figures = (scenario.run)(&setting).map_err(|e| format!("{}: {e}", scenario.name))?;
         print(scenario, &figures, flag(m, "json"));
     }

@@ -125,12 +125,23 @@ fn free_port() -> Fallible<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
+/// What of a release a fresh node needs; what a node wrote is not taken along.
+fn copy_release(from: &Path, to: &Path) -> std::io::Result<()> {
+    for part in ["bin", "etc"] {
+        copy_tree(&from.join(part), &to.join(part))?;
+    }
+    for part in ["data", "log"] {
+        fs::create_dir_all(to.join(part))?;
+    }
+    Ok(())
+}
+
 fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
+        if entry.path().is_dir() {
             copy_tree(&entry.path(), &target)?;
         } else {
             fs::copy(entry.path(), &target)?;
@@ -139,44 +150,75 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The same limits as Mosquitto gets: windows of 100, queues without end, nobody needs a password.
-fn our_settings(port: u16, control: u16) -> String {
+/// Where a broker listens.
+#[derive(Clone, Copy)]
+struct Ports {
+    plain: u16,
+    tls: u16,
+}
+
+/// The same limits as Mosquitto gets: windows of 100, queues without end, nobody needs a password. The
+/// number in the node's name keeps its port between nodes apart from those of other nodes here.
+fn our_settings(ports: Ports, home: &str) -> String {
+    let Ports { plain, tls } = ports;
     format!(
-        "node.name = bench@127.0.0.1\n\
+        "node.name = bench{number}@127.0.0.1\n\
          node.cookie = bench\n\
          cluster.discovery = manual\n\
-         node.dist_listen_min = {control}\n\
-         node.dist_listen_max = {control}\n\
          allow_anonymous = true\n\
-         listener.tcp.external = 127.0.0.1:{port}\n\
+         listener.tcp.external = 127.0.0.1:{plain}\n\
          listener.tcp.external.acceptors = 4\n\
          listener.tcp.external.max_connections = 100000\n\
+         listener.tcp.external.zone = external\n\
+         listener.ssl.external = 127.0.0.1:{tls}\n\
+         listener.ssl.external.max_connections = 100000\n\
+         listener.ssl.external.zone = external\n\
+         listener.ssl.external.certfile = {home}/cert.pem\n\
+         listener.ssl.external.keyfile = {home}/key.pem\n\
          zone.external.max_inflight = 100\n\
          zone.external.max_awaiting_rel = 1000\n\
          zone.external.max_mqueue_len = 0\n\
-         log.level = error\n"
+         log.level = error\n",
+        number = plain % 2000,
     )
 }
 
-fn start(contender: &Contender, core: &str) -> Fallible<(Running, u16)> {
-    let port = free_port()?;
-    let home = std::env::temp_dir().join(format!("emqx_bench-{}-{port}", std::process::id()));
+fn mosquitto_settings(ports: Ports, home: &str) -> String {
+    let Ports { plain, tls } = ports;
+    format!(
+        "listener {plain} 127.0.0.1\n\
+         listener {tls} 127.0.0.1\n\
+         certfile {home}/cert.pem\n\
+         keyfile {home}/key.pem\n\
+         allow_anonymous true\n\
+         persistence false\n\
+         set_tcp_nodelay true\n\
+         max_inflight_messages 100\n\
+         max_queued_messages 0\n\
+         user root\n\
+         log_dest none\n"
+    )
+}
+
+fn start(contender: &Contender, core: &str) -> Fallible<(Running, Ports)> {
+    let ports = Ports { plain: free_port()?, tls: free_port()? };
+    let home = std::env::temp_dir().join(format!("emqx_bench-{}-{}", std::process::id(), ports.plain));
+    let place = home.to_str().ok_or("the temporary directory's name is not UTF-8")?;
     fs::create_dir_all(&home)?;
+    let certificate = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
+    fs::write(home.join("cert.pem"), certificate.cert.pem())?;
+    fs::write(home.join("key.pem"), certificate.signing_key.serialize_pem())?;
     let mut command = Command::new("taskset");
     command.args(["-c", core]).stdin(Stdio::null());
     match &contender.kind {
         Kind::Mosquitto => {
             let file = home.join("mosquitto.conf");
-            let settings = format!(
-                "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n\
-                 max_inflight_messages 100\nmax_queued_messages 0\nlog_dest none\n"
-            );
-            fs::write(&file, settings)?;
+            fs::write(&file, mosquitto_settings(ports, place))?;
             command.arg("mosquitto").arg("-c").arg(file);
         }
         Kind::Ours(release) => {
-            copy_tree(release, &home)?;
-            fs::write(home.join("etc/emqx.conf"), our_settings(port, free_port()?))?;
+            copy_release(release, &home)?;
+            fs::write(home.join("etc/emqx.conf"), our_settings(ports, place))?;
             command.arg(home.join("bin/emqx")).arg("foreground").current_dir(&home);
         }
     }
@@ -184,7 +226,7 @@ fn start(contender: &Contender, core: &str) -> Fallible<(Running, u16)> {
     let child = command.stdout(log.try_clone()?).stderr(log).spawn()?;
     let mut running = Running { child, pid: 0, home };
     let begun = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+    while TcpStream::connect(("127.0.0.1", ports.plain)).is_err() {
         let over = running.child.try_wait()?.is_some() || begun.elapsed() > Duration::from_secs(15);
         if over {
             let said = fs::read_to_string(running.home.join("output.txt")).unwrap_or_default();
@@ -192,15 +234,17 @@ fn start(contender: &Contender, core: &str) -> Fallible<(Running, u16)> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    running.pid = process::listener(port).unwrap_or(running.child.id());
-    Ok((running, port))
+    running.pid = process::listener(ports.plain).unwrap_or(running.child.id());
+    Ok((running, ports))
 }
 
 fn once(order: &Comparison, contender: &Contender, scenario: &Scenario) -> Fallible<Vec<(String, f64)>> {
-    let (running, port) = start(contender, &order.broker_core)?;
+    let (running, ports) = start(contender, &order.broker_core)?;
     let mut command = Command::new("taskset");
     command.args(["-c", &order.load_core]).arg(std::env::current_exe()?);
+    let port = if scenario.wants_tls() { ports.tls } else { ports.plain };
     command.args(["run", scenario.name, "--json", "-h", "127.0.0.1", "-p", &port.to_string()]);
+    command.args(["--ssl", if scenario.wants_tls() { "true" } else { "false" }]);
     command.args(["--pid", &running.pid.to_string()]);
     for (name, value) in &order.sizes {
         command.arg(format!("--{name}")).arg(value);

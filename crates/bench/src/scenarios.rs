@@ -93,6 +93,13 @@ pub struct Scenario {
     pub run: fn(&Setting) -> Fallible<Figures>,
 }
 
+impl Scenario {
+    /// Whether it wants a TLS listener.
+    pub fn wants_tls(&self) -> bool {
+        self.name.ends_with("-tls")
+    }
+}
+
 const fn more(figure: &'static str, words: &'static str) -> Shown {
     Shown { figure, words, better: Better::More }
 }
@@ -134,6 +141,12 @@ pub const SCENARIOS: &[Scenario] = &[
     load("latency-70", "70 % of saturation, 50 pairs, QoS 0", LATENCY, latency_at_70),
     load("connects", "connects", &[more("per_cpu_second", "connects per CPU-second")], connects),
     load("idle", "idle connections", &[less("bytes_per_connection", "bytes per connection")], idle),
+    load(
+        "idle-tls",
+        "idle TLS connections",
+        &[less("bytes_per_connection", "bytes per connection")],
+        idle_tls,
+    ),
     load("subs-own", "each filter of one client", SUBSCRIPTIONS, |s| subscriptions(s, 1)),
     load("subs-ten", "each filter of ten clients", SUBSCRIPTIONS, |s| subscriptions(s, 10)),
     load(
@@ -305,12 +318,23 @@ fn connects(setting: &Setting) -> Fallible<Figures> {
 }
 
 fn idle(setting: &Setting) -> Fallible<Figures> {
+    idle_clients(setting, 5000)
+}
+
+fn idle_tls(setting: &Setting) -> Fallible<Figures> {
+    if setting.target.tls.is_none() {
+        return Err("this one needs --ssl and the port of a TLS listener".into());
+    }
+    idle_clients(setting, 1000)
+}
+
+fn idle_clients(setting: &Setting, count: usize) -> Fallible<Figures> {
     let mut links = setting.links()?;
     // The first ones pay for what is there once.
     up(&mut links, "w", 200)?;
     rest(&mut links, CALM)?;
     let before = setting.resident()?;
-    let count = setting.count(5000);
+    let count = setting.count(count);
     up(&mut links, "i", count)?;
     rest(&mut links, CALM)?;
     let bytes = setting.resident()? - before;
