@@ -291,7 +291,8 @@ impl Traffic {
                 }
             }
             Pace::Rate(rate) => {
-                let due = (elapsed.as_secs_f64() * rate) as u64;
+                // The first is due at once.
+                let due = (elapsed.as_secs_f64() * rate) as u64 + 1;
                 let base = links.now().saturating_sub(elapsed.as_nanos() as u64);
                 while *paced < due {
                     let at = usize::try_from(*paced).unwrap_or(0) % self.senders.len();
