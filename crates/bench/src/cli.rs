@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Map, Value, json};
 
 use crate::links::Target;
-use crate::scenarios::{Figures, SCENARIOS, Scenario, Setting};
+use crate::scenarios::{Figures, Needs, SCENARIOS, Scenario, Setting};
 use crate::tool::{self, Kind, Login, Plan};
 use crate::wire::Version;
 use crate::{Fallible, compare, process, secure};
@@ -40,7 +40,12 @@ fn reach(command: Command, version: &'static str) -> Command {
     command
         .disable_help_flag(true)
         .arg(Arg::new("help").long("help").action(ArgAction::Help).help("this help"))
-        .arg(option("host", Some('h'), "localhost", "the broker's host name or address"))
+        .arg(option(
+            "host",
+            Some('h'),
+            "localhost",
+            "host names or addresses, HOST or HOST:PORT, with commas between",
+        ))
         .arg(
             option("port", Some('p'), "", "the broker's port [default: 1883, 8883 with TLS]")
                 .value_parser(value_parser!(u16)),
@@ -129,9 +134,8 @@ fn command() -> Command {
                     "pid",
                     None,
                     "",
-                    "the broker's process; without it, the one that listens on the port of this host",
-                )
-                .value_parser(value_parser!(u32)),
+                    "the processes whose CPU and memory count; without it, those that listen on the ports of this host",
+                ),
             )
             .args(sizes()),
         )
@@ -192,10 +196,10 @@ fn flag(m: &ArgMatches, name: &str) -> bool {
 fn target(m: &ArgMatches) -> Fallible<Target> {
     let tls = flag(m, "ssl");
     let port = m.get_one::<u16>("port").copied().unwrap_or(if tls { 8883 } else { 1883 });
-    let host = text(m, "host").unwrap_or("localhost");
-    let mut addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
-    addresses.sort_by_key(SocketAddr::is_ipv6);
-    let address = *addresses.first().ok_or_else(|| format!("{host} has no address"))?;
+    let mut addresses = Vec::new();
+    for host in text(m, "host").unwrap_or("localhost").split(',') {
+        addresses.push(resolve(host, port)?);
+    }
     let version = match text(m, "version") {
         Some("3") => Version::V3,
         Some("4") => Version::V4,
@@ -209,7 +213,19 @@ fn target(m: &ArgMatches) -> Fallible<Target> {
         true => Some(secure::config(text(m, "cacertfile"), text(m, "certfile"), text(m, "keyfile"))?),
         false => None,
     };
-    Ok(Target { address, version, tls, sources })
+    Ok(Target { addresses, version, tls, sources })
+}
+
+/// `HOST` or `HOST:PORT`; an IPv4 address is taken where a name has both kinds.
+fn resolve(host: &str, port: u16) -> Fallible<SocketAddr> {
+    let (host, port) = match host.split_once(':') {
+        Some((name, own)) if !own.contains(':') => (name, own.parse().map_err(|e| format!("{host}: {e}"))?),
+        _ => (host, port),
+    };
+    let mut addresses: Vec<SocketAddr> =
+        (host, port).to_socket_addrs().map_err(|e| format!("{host}: {e}"))?.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    Ok(*addresses.first().ok_or_else(|| format!("{host} has no address"))?)
 }
 
 fn tool(name: &str, m: &ArgMatches) -> Fallible<()> {
@@ -282,23 +298,30 @@ fn run(m: &ArgMatches) -> Fallible<()> {
         return Ok(());
     }
     let target = target(m)?;
-    let broker = match m.get_one::<u32>("pid") {
-        Some(&pid) => Some(pid),
-        None if target.address.ip().is_loopback() => process::listener(target.address.port()),
-        None => None,
-    };
+    let mut brokers = Vec::new();
+    for word in text(m, "pid").unwrap_or("").split(',').filter(|word| !word.is_empty()) {
+        brokers.push(word.parse::<u32>().map_err(|e| format!("--pid {word}: {e}"))?);
+    }
+    if brokers.is_empty() {
+        let local = target.addresses.iter().filter(|address| address.ip().is_loopback());
+        brokers.extend(local.filter_map(|address| process::listener(address.port())));
+    }
     let setting = Setting {
         target,
-        broker,
+        brokers,
         measure: Duration::from_secs_f64(m.get_one::<f64>("secs").copied().unwrap_or(2.0)),
         payload: usize::try_from(number(m, "size"))?,
         window: number(m, "window").max(2),
         scale: m.get_one::<f64>("scale").copied().unwrap_or(1.0),
     };
     // Without a name, those that need what the target is not are left out.
-    let tls = setting.target.tls.is_some();
+    let fits = |scenario: &&Scenario| match scenario.needs {
+        Needs::Plain => true,
+        Needs::Tls => setting.target.tls.is_some(),
+        Needs::Cluster => setting.target.addresses.len() > 1,
+    };
     let all = names.is_empty();
-    for scenario in chosen(&names)?.into_iter().filter(|s| !all || tls || !s.wants_tls()) {
+    for scenario in chosen(&names)?.into_iter().filter(|scenario| !all || fits(scenario)) {
         let figures = (scenario.run)(&setting).map_err(|e| format!("{}: {e}", scenario.name))?;
         print(scenario, &figures, flag(m, "json"));
     }

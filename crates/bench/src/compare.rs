@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::scenarios::{Better, Scenario};
+use crate::scenarios::{Better, Needs, Scenario};
 use crate::{Fallible, plot, process, report};
 
 /// What is compared, and how.
@@ -89,7 +89,7 @@ fn contenders(order: &Comparison) -> Fallible<Vec<Contender>> {
         if peer != "mosquitto" {
             return Err(format!("no peer {peer} is known; there is: mosquitto").into());
         }
-        let help = Command::new("mosquitto").arg("-h").output();
+        let help = Command::new(mosquitto()).arg("-h").output();
         let help = help.map_err(|e| format!("mosquitto (apt-get install mosquitto): {e}"))?;
         let text = String::from_utf8_lossy(&help.stdout).into_owned();
         let version = text.lines().next().unwrap_or("").trim_start_matches("mosquitto version ").to_owned();
@@ -111,6 +111,7 @@ struct Running {
     child: Child,
     pid: u32,
     home: PathBuf,
+    ports: Ports,
 }
 
 impl Drop for Running {
@@ -119,6 +120,12 @@ impl Drop for Running {
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.home);
     }
+}
+
+/// Debian puts it where only root's PATH looks.
+fn mosquitto() -> &'static str {
+    let debian = "/usr/sbin/mosquitto";
+    if Path::new(debian).exists() { debian } else { "mosquitto" }
 }
 
 fn free_port() -> Fallible<u16> {
@@ -157,12 +164,11 @@ struct Ports {
     tls: u16,
 }
 
-/// The same limits as Mosquitto gets: windows of 100, queues without end, nobody needs a password. The
-/// number in the node's name keeps its port between nodes apart from those of other nodes here.
+/// The same limits as Mosquitto gets: windows of 100, queues without end, nobody needs a password.
 fn our_settings(ports: Ports, home: &str) -> String {
     let Ports { plain, tls } = ports;
     format!(
-        "node.name = bench{number}@127.0.0.1\n\
+        "node.name = {name}\n\
          node.cookie = bench\n\
          cluster.discovery = manual\n\
          allow_anonymous = true\n\
@@ -179,7 +185,7 @@ fn our_settings(ports: Ports, home: &str) -> String {
          zone.external.max_awaiting_rel = 1000\n\
          zone.external.max_mqueue_len = 0\n\
          log.level = error\n",
-        number = plain % 2000,
+        name = node_name(ports),
     )
 }
 
@@ -200,7 +206,7 @@ fn mosquitto_settings(ports: Ports, home: &str) -> String {
     )
 }
 
-fn start(contender: &Contender, core: &str) -> Fallible<(Running, Ports)> {
+fn start(contender: &Contender, core: &str) -> Fallible<Running> {
     let ports = Ports { plain: free_port()?, tls: free_port()? };
     let home = std::env::temp_dir().join(format!("emqx_bench-{}-{}", std::process::id(), ports.plain));
     let place = home.to_str().ok_or("the temporary directory's name is not UTF-8")?;
@@ -214,7 +220,7 @@ fn start(contender: &Contender, core: &str) -> Fallible<(Running, Ports)> {
         Kind::Mosquitto => {
             let file = home.join("mosquitto.conf");
             fs::write(&file, mosquitto_settings(ports, place))?;
-            command.arg("mosquitto").arg("-c").arg(file);
+            command.arg(mosquitto()).arg("-c").arg(file);
         }
         Kind::Ours(release) => {
             copy_release(release, &home)?;
@@ -224,7 +230,7 @@ fn start(contender: &Contender, core: &str) -> Fallible<(Running, Ports)> {
     }
     let log = fs::File::create(home.join("output.txt"))?;
     let child = command.stdout(log.try_clone()?).stderr(log).spawn()?;
-    let mut running = Running { child, pid: 0, home };
+    let mut running = Running { child, pid: 0, home, ports };
     let begun = Instant::now();
     while TcpStream::connect(("127.0.0.1", ports.plain)).is_err() {
         let over = running.child.try_wait()?.is_some() || begun.elapsed() > Duration::from_secs(15);
@@ -235,17 +241,61 @@ fn start(contender: &Contender, core: &str) -> Fallible<(Running, Ports)> {
         std::thread::sleep(Duration::from_millis(20));
     }
     running.pid = process::listener(ports.plain).unwrap_or(running.child.id());
-    Ok((running, ports))
+    Ok(running)
+}
+
+/// The node's name; its number keeps its port between nodes apart from those of other nodes here.
+fn node_name(ports: Ports) -> String {
+    format!("bench{}@127.0.0.1", ports.plain % 2000)
+}
+
+/// Three nodes of ours, joined.
+fn start_cluster(contender: &Contender, core: &str) -> Fallible<Vec<Running>> {
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        nodes.push(start(contender, core)?);
+    }
+    let control = |node: &Running, words: &[&str]| -> Fallible<String> {
+        let output =
+            Command::new(node.home.join("bin/emqx_ctl")).args(words).current_dir(&node.home).output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let failed = || format!("emqx_ctl {}: {said}", words.join(" "));
+        if output.status.success() { Ok(said) } else { Err(failed().into()) }
+    };
+    let first = node_name(nodes[0].ports);
+    for node in &nodes[1..] {
+        control(node, &["cluster", "join", &first])?;
+    }
+    let begun = Instant::now();
+    for node in &nodes {
+        loop {
+            let status = control(node, &["cluster", "status"])?;
+            if nodes.iter().all(|other| status.contains(&node_name(other.ports))) {
+                break;
+            }
+            if begun.elapsed() > Duration::from_secs(15) {
+                return Err(format!("three nodes did not join: {status}").into());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    Ok(nodes)
 }
 
 fn once(order: &Comparison, contender: &Contender, scenario: &Scenario) -> Fallible<Vec<(String, f64)>> {
-    let (running, ports) = start(contender, &order.broker_core)?;
+    let running = match scenario.needs {
+        Needs::Cluster => start_cluster(contender, &order.broker_core)?,
+        _ => vec![start(contender, &order.broker_core)?],
+    };
+    let tls = scenario.needs == Needs::Tls;
+    let hosts =
+        running.iter().map(|one| format!("127.0.0.1:{}", if tls { one.ports.tls } else { one.ports.plain }));
+    let hosts: Vec<String> = hosts.collect();
+    let pids: Vec<String> = running.iter().map(|one| one.pid.to_string()).collect();
     let mut command = Command::new("taskset");
     command.args(["-c", &order.load_core]).arg(std::env::current_exe()?);
-    let port = if scenario.wants_tls() { ports.tls } else { ports.plain };
-    command.args(["run", scenario.name, "--json", "-h", "127.0.0.1", "-p", &port.to_string()]);
-    command.args(["--ssl", if scenario.wants_tls() { "true" } else { "false" }]);
-    command.args(["--pid", &running.pid.to_string()]);
+    command.args(["run", scenario.name, "--json", "--ssl", if tls { "true" } else { "false" }]);
+    command.args(["-h", &hosts.join(","), "--pid", &pids.join(",")]);
     for (name, value) in &order.sizes {
         command.arg(format!("--{name}")).arg(value);
     }
@@ -266,6 +316,10 @@ pub fn run(order: &Comparison) -> Fallible<()> {
         let mut row = Row { scenario, figures: vec![Vec::new(); contenders.len()], failures: Vec::new() };
         for _ in 0..order.rounds {
             for (at, contender) in contenders.iter().enumerate() {
+                let alone = matches!(contender.kind, Kind::Mosquitto);
+                if alone && scenario.needs == Needs::Cluster {
+                    continue;
+                }
                 match once(order, contender, scenario) {
                     Ok(figures) => note(&mut row.figures[at], figures),
                     Err(e) => row.failures.push(format!("{}, {}: {e}", contender.name, scenario.name)),

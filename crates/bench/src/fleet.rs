@@ -23,17 +23,25 @@ pub struct Greeting {
     pub clean: bool,
     /// Session expiry in seconds (version 5).
     pub expiry: u32,
+    /// Which of the target's addresses it connects to.
+    pub place: usize,
 }
 
 impl Greeting {
     /// A clean session.
     pub fn clean(client_id: String) -> Greeting {
-        Greeting { client_id, clean: true, expiry: 0 }
+        Greeting { client_id, clean: true, expiry: 0, place: 0 }
     }
 
     /// A session that outlives its connection.
     pub fn kept(client_id: String) -> Greeting {
-        Greeting { client_id, clean: false, expiry: 7200 }
+        Greeting { client_id, clean: false, expiry: 7200, place: 0 }
+    }
+
+    /// The same client at another address.
+    pub fn at(mut self, place: usize) -> Greeting {
+        self.place = place;
+        self
     }
 
     /// Says CONNECT on a connection that has just opened.
@@ -105,7 +113,7 @@ fn greet(links: &mut Links, greetings: &[Greeting], at_once: usize, leave: bool)
     let (mut progress, mut heard) = (0, Instant::now());
     while play.welcomed < greetings.len() {
         while dialed < greetings.len() && play.waiting < at_once {
-            let id = links.dial()?;
+            let id = links.dial(greetings[dialed].place)?;
             if play.which.len() <= id {
                 play.which.resize(id + 1, 0);
             }

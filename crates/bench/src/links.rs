@@ -49,8 +49,8 @@ enum State {
 /// Where to connect to, and how.
 #[derive(Clone)]
 pub struct Target {
-    /// The broker.
-    pub address: SocketAddr,
+    /// The broker, or the nodes of a cluster; never empty.
+    pub addresses: Vec<SocketAddr>,
     /// The version spoken on every connection.
     pub version: Version,
     /// TLS, where wanted.
@@ -118,10 +118,10 @@ impl Links {
         self.open
     }
 
-    /// Starts a connection. Errors of the local host (no port, no descriptor) come here, the others
+    /// Starts a connection to the address number `place`, counted round. Errors of the local host (no port, no descriptor) come here, the others
     /// as `closed`.
-    pub fn dial(&mut self) -> io::Result<usize> {
-        let address = self.target.address;
+    pub fn dial(&mut self, place: usize) -> io::Result<usize> {
+        let address = self.target.addresses[place % self.target.addresses.len()];
         let socket = socket2::Socket::new(
             socket2::Domain::for_address(address),
             socket2::Type::STREAM.nonblocking().cloexec(),

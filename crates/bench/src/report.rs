@@ -54,7 +54,7 @@ pub fn write(order: &Comparison, contenders: &[Contender], rows: &[Row], plots: 
             let cells: Vec<String> = series
                 .iter()
                 .map(|one| match one.spread() {
-                    _ if one.0.is_empty() => "failed".to_owned(),
+                    _ if one.0.is_empty() => "–".to_owned(),
                     (median, low, high) => format!("{} ({}–{})", short(median), short(low), short(high)),
                 })
                 .collect();

@@ -22,10 +22,10 @@ const CALM: Duration = Duration::from_millis(300);
 /// How a scenario is run.
 #[derive(Clone)]
 pub struct Setting {
-    /// The broker's address.
+    /// Where the broker is, or the nodes of a cluster.
     pub target: Target,
-    /// The broker's process: without it nothing is known of its CPU and memory.
-    pub broker: Option<u32>,
+    /// The processes of the broker: without them nothing is known of its CPU and memory.
+    pub brokers: Vec<u32>,
     /// Length of the measured part of those that run for a time.
     pub measure: Duration,
     /// Bytes of a payload.
@@ -44,18 +44,19 @@ impl Setting {
     fn links(&self) -> Fallible<Links> {
         let mut target = self.target.clone();
         // Each own address has its own ports, and a port rests a minute after use.
-        if target.sources.is_empty() && target.address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
+        if target.sources.is_empty() && target.addresses.iter().all(|a| a.ip() == Ipv4Addr::LOCALHOST) {
             target.sources = (1..9).map(|n| IpAddr::V4(Ipv4Addr::new(127, 0, 0, n))).collect();
         }
         Ok(Links::new(target)?)
     }
 
     fn cpu(&self) -> Fallible<Duration> {
-        Ok(self.broker.map_or(Ok(Duration::ZERO), process::cpu)?)
+        Ok(self.brokers.iter().map(|&pid| process::cpu(pid)).sum::<std::io::Result<Duration>>()?)
     }
 
     fn resident(&self) -> Fallible<f64> {
-        Ok(self.broker.map_or(Ok(0), process::resident)? as f64)
+        let bytes = self.brokers.iter().map(|&pid| process::resident(pid)).sum::<std::io::Result<u64>>()?;
+        Ok(bytes as f64)
     }
 }
 
@@ -87,16 +88,29 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it does, in words.
     pub about: &'static str,
+    /// What it wants of the target.
+    pub needs: Needs,
     /// What of it goes into the comparison.
     pub shown: &'static [Shown],
     /// Runs it.
     pub run: fn(&Setting) -> Fallible<Figures>,
 }
 
+/// What a scenario wants of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// A broker.
+    Plain,
+    /// A TLS listener.
+    Tls,
+    /// Three nodes that are joined.
+    Cluster,
+}
+
 impl Scenario {
-    /// Whether it wants a TLS listener.
-    pub fn wants_tls(&self) -> bool {
-        self.name.ends_with("-tls")
+    const fn with(mut self, needs: Needs) -> Scenario {
+        self.needs = needs;
+        self
     }
 }
 
@@ -125,7 +139,7 @@ const fn load(
     shown: &'static [Shown],
     run: fn(&Setting) -> Fallible<Figures>,
 ) -> Scenario {
-    Scenario { name, about, shown, run }
+    Scenario { name, about, needs: Needs::Plain, shown, run }
 }
 
 /// All of them.
@@ -136,6 +150,9 @@ pub const SCENARIOS: &[Scenario] = &[
     load("fan-out", "fan-out 1→200, QoS 0", THROUGHPUT, fan_out),
     load("fan-in", "fan-in 50→1, QoS 0", THROUGHPUT, fan_in),
     load("shared", "shared, 50→10 members, QoS 1", THROUGHPUT, shared),
+    load("local-q0", "1→1 on one of three nodes, QoS 0", THROUGHPUT, |s| pairs(s, 0)).with(Needs::Cluster),
+    load("across-q0", "1→1 across three nodes, QoS 0", THROUGHPUT, |s| across(s, 0)).with(Needs::Cluster),
+    load("across-q1", "1→1 across three nodes, QoS 1", THROUGHPUT, |s| across(s, 1)).with(Needs::Cluster),
     load("latency-q0", "5,000/s over 50 pairs, QoS 0", LATENCY, |s| latency(s, 0)),
     load("latency-q1", "5,000/s over 50 pairs, QoS 1", LATENCY, |s| latency(s, 1)),
     load("latency-70", "70 % of saturation, 50 pairs, QoS 0", LATENCY, latency_at_70),
@@ -177,7 +194,12 @@ fn names(what: &str, count: usize) -> Vec<String> {
 }
 
 fn up(links: &mut Links, what: &str, count: usize) -> Fallible<Vec<usize>> {
-    let greetings: Vec<Greeting> = names(what, count).into_iter().map(Greeting::clean).collect();
+    up_at(links, what, count, 0)
+}
+
+fn up_at(links: &mut Links, what: &str, count: usize, place: usize) -> Fallible<Vec<usize>> {
+    let clean = |name| Greeting::clean(name).at(place);
+    let greetings: Vec<Greeting> = names(what, count).into_iter().map(clean).collect();
     connect_all(links, &greetings, AT_ONCE)
 }
 
@@ -218,12 +240,23 @@ fn timed(setting: &Setting) -> Extent {
     Extent::Time { warm: setting.measure / 4, measure: setting.measure }
 }
 
+/// Whether publishers and subscribers are on one node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Apart {
+    Together,
+    Across,
+}
+
 /// 50 publishers with a topic and a subscriber each.
-fn pairs_up(setting: &Setting, qos: u8, pace: Pace) -> Fallible<(Links, Traffic)> {
+fn pairs_up(setting: &Setting, qos: u8, pace: Pace, apart: Apart) -> Fallible<(Links, Traffic)> {
     let mut links = setting.links()?;
     let publishers = up(&mut links, "p", 50)?;
-    let subscribers = up(&mut links, "s", 50)?;
+    let subscribers = up_at(&mut links, "s", 50, usize::from(apart == Apart::Across))?;
     subscribe_all(&mut links, &wishes(&subscribers, |n| format!("bench/pair/{n}")), qos, 1, 1)?;
+    if apart == Apart::Across {
+        // The other nodes learn the routes a moment after the SUBACK.
+        rest(&mut links, CALM)?;
+    }
     let mut traffic = Traffic::new(setting.payload, qos, 1, pace);
     for (n, &id) in publishers.iter().enumerate() {
         traffic.add_sender(&links, id, &format!("bench/pair/{n}"), false);
@@ -235,8 +268,16 @@ fn pairs_up(setting: &Setting, qos: u8, pace: Pace) -> Fallible<(Links, Traffic)
 }
 
 fn pairs(setting: &Setting, qos: u8) -> Fallible<Figures> {
-    let (mut links, mut traffic) = pairs_up(setting, qos, Pace::Window(setting.window))?;
-    Ok(throughput(&traffic.run(&mut links, setting.broker, timed(setting))?))
+    let (mut links, mut traffic) = pairs_up(setting, qos, Pace::Window(setting.window), Apart::Together)?;
+    Ok(throughput(&traffic.run(&mut links, &setting.brokers, timed(setting))?))
+}
+
+fn across(setting: &Setting, qos: u8) -> Fallible<Figures> {
+    if setting.target.addresses.len() < 2 {
+        return Err("this one needs the nodes of a cluster: -h HOST:PORT,HOST:PORT".into());
+    }
+    let (mut links, mut traffic) = pairs_up(setting, qos, Pace::Window(setting.window), Apart::Across)?;
+    Ok(throughput(&traffic.run(&mut links, &setting.brokers, timed(setting))?))
 }
 
 fn fan_out(setting: &Setting) -> Fallible<Figures> {
@@ -249,7 +290,7 @@ fn fan_out(setting: &Setting) -> Fallible<Figures> {
     for &id in &subscribers {
         traffic.add_receiver(id, 0, 1);
     }
-    Ok(throughput(&traffic.run(&mut links, setting.broker, timed(setting))?))
+    Ok(throughput(&traffic.run(&mut links, &setting.brokers, timed(setting))?))
 }
 
 fn fan_in(setting: &Setting) -> Fallible<Figures> {
@@ -262,7 +303,7 @@ fn fan_in(setting: &Setting) -> Fallible<Figures> {
         traffic.add_sender(&links, id, &format!("bench/in/{n}"), false);
     }
     traffic.add_receiver(subscriber[0], 0, 50);
-    Ok(throughput(&traffic.run(&mut links, setting.broker, timed(setting))?))
+    Ok(throughput(&traffic.run(&mut links, &setting.brokers, timed(setting))?))
 }
 
 fn shared(setting: &Setting) -> Fallible<Figures> {
@@ -277,7 +318,7 @@ fn shared(setting: &Setting) -> Fallible<Figures> {
     for &id in &members {
         traffic.add_member(id, 50);
     }
-    Ok(throughput(&traffic.run(&mut links, setting.broker, timed(setting))?))
+    Ok(throughput(&traffic.run(&mut links, &setting.brokers, timed(setting))?))
 }
 
 fn latencies(measure: &Measure) -> Figures {
@@ -293,17 +334,17 @@ fn latencies(measure: &Measure) -> Figures {
 }
 
 fn latency(setting: &Setting, qos: u8) -> Fallible<Figures> {
-    let (mut links, mut traffic) = pairs_up(setting, qos, Pace::Rate(5000.0))?;
-    Ok(latencies(&traffic.run(&mut links, setting.broker, timed(setting))?))
+    let (mut links, mut traffic) = pairs_up(setting, qos, Pace::Rate(5000.0), Apart::Together)?;
+    Ok(latencies(&traffic.run(&mut links, &setting.brokers, timed(setting))?))
 }
 
 fn latency_at_70(setting: &Setting) -> Fallible<Figures> {
-    let (mut links, mut traffic) = pairs_up(setting, 0, Pace::Window(setting.window))?;
-    let full = traffic.run(&mut links, setting.broker, timed(setting))?;
+    let (mut links, mut traffic) = pairs_up(setting, 0, Pace::Window(setting.window), Apart::Together)?;
+    let full = traffic.run(&mut links, &setting.brokers, timed(setting))?;
     drop(links);
     let rate = full.delivered as f64 / full.time.as_secs_f64() * 0.7;
-    let (mut links, mut traffic) = pairs_up(setting, 0, Pace::Rate(rate))?;
-    Ok(latencies(&traffic.run(&mut links, setting.broker, timed(setting))?))
+    let (mut links, mut traffic) = pairs_up(setting, 0, Pace::Rate(rate), Apart::Together)?;
+    Ok(latencies(&traffic.run(&mut links, &setting.brokers, timed(setting))?))
 }
 
 fn connects(setting: &Setting) -> Fallible<Figures> {
@@ -511,7 +552,7 @@ fn queue(setting: &Setting) -> Fallible<Figures> {
         traffic.add_sender(&links, id, &format!("bench/queue/{n}"), false);
     }
     let memory = setting.resident()?;
-    let inward = traffic.run(&mut links, setting.broker, Extent::Count(count))?;
+    let inward = traffic.run(&mut links, &setting.brokers, Extent::Count(count))?;
     rest(&mut links, CALM)?;
     let bytes = setting.resident()? - memory;
     for (n, &id) in (0..).zip(&subscribers) {
@@ -520,7 +561,7 @@ fn queue(setting: &Setting) -> Fallible<Figures> {
     traffic.set_fan(1);
     let back: Vec<(usize, Greeting)> = subscribers.into_iter().zip(greetings).collect();
     traffic.resume(&mut links, &back)?;
-    let outward = traffic.run(&mut links, setting.broker, Extent::Count(0))?;
+    let outward = traffic.run(&mut links, &setting.brokers, Extent::Count(0))?;
     // Nothing of these sessions stays behind.
     let farewell: Vec<Greeting> = names("q", sessions).into_iter().map(Greeting::clean).collect();
     let mut links = setting.links()?;

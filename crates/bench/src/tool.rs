@@ -180,7 +180,7 @@ pub fn run(target: Target, plan: Plan) -> Fallible<()> {
     loop {
         let now = Instant::now();
         while dialed < tool.plan.count && now >= start + tool.plan.connect_every * u32::try_from(dialed)? {
-            let id = links.dial()?;
+            let id = links.dial(usize::try_from(dialed)?)?;
             tool.arrive(id, tool.plan.first + dialed);
             dialed += 1;
         }

@@ -183,7 +183,7 @@ impl Traffic {
         let roles: Vec<Role> =
             back.iter().map(|(from, _)| std::mem::replace(&mut self.roles[*from], Role::None)).collect();
         for (role, (_, greeting)) in roles.into_iter().zip(back) {
-            let to = links.dial()?;
+            let to = links.dial(greeting.place)?;
             self.set_role(to, role);
             self.greetings.push((to, greeting.clone()));
         }
@@ -201,9 +201,9 @@ impl Traffic {
     }
 
     /// Runs to the end of `extent`, waits for stragglers and closes the books.
-    pub fn run(&mut self, links: &mut Links, broker: Option<u32>, extent: Extent) -> Fallible<Measure> {
+    pub fn run(&mut self, links: &mut Links, brokers: &[u32], extent: Extent) -> Fallible<Measure> {
         let mut events = Events::with_capacity(1024);
-        let cpu = || broker.map_or(Ok(Duration::ZERO), process::cpu);
+        let cpu = || brokers.iter().map(|&pid| process::cpu(pid)).sum::<std::io::Result<Duration>>();
         let own = || process::cpu(std::process::id());
         let (warm, measure) = match extent {
             Extent::Time { warm, measure } => (warm, measure),

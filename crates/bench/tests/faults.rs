@@ -99,7 +99,7 @@ fn serve(mut stream: TcpStream, subscribers: &Subscribers, mood: Mood) -> Option
 }
 
 fn run(mood: Mood, qos: u8) -> Measure {
-    let target = Target { address: broker(mood), version: Version::V4, tls: None, sources: vec![] };
+    let target = Target { addresses: vec![broker(mood)], version: Version::V4, tls: None, sources: vec![] };
     let mut links = Links::new(target).unwrap();
     let greetings: Vec<Greeting> = ["p", "s"].map(|name| Greeting::clean(name.to_owned())).to_vec();
     let ids = connect_all(&mut links, &greetings, 2).unwrap();
@@ -107,7 +107,7 @@ fn run(mood: Mood, qos: u8) -> Measure {
     let mut traffic = Traffic::new(200, qos, 1, Pace::Window(16));
     traffic.add_sender(&links, ids[0], "a/b", false);
     traffic.add_receiver(ids[1], 0, 1);
-    traffic.run(&mut links, None, Extent::Count(99)).unwrap()
+    traffic.run(&mut links, &[], Extent::Count(99)).unwrap()
 }
 
 #[test]
