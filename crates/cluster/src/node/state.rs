@@ -1,0 +1,166 @@
+//! What a node keeps on disk about itself and its cluster: one record, replaced as a whole.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::id::{ClusterId, Incarnation, NodeId};
+use crate::member::{Member, Members, State};
+use crate::name::NodeName;
+use crate::wire::{Reader, as_u64, put, put_u64, put_with};
+
+/// So many clusters that were left and do not know it yet are remembered.
+const FAREWELLS_MAX: usize = 16;
+
+/// Why a node cannot start on its data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartError {
+    /// The data belongs to a member of a cluster under another name.
+    NameChanged {
+        /// The name that the cluster knows.
+        was: NodeName,
+        /// The name that was asked for.
+        is: NodeName,
+    },
+    /// What was kept is not readable.
+    Unreadable,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NameChanged { was, is } => write!(
+                f,
+                "this data belongs to {}, a member of a cluster; it cannot start as {}. To rename it, start it as {} \
+                 and run `cluster leave` first (its data is then moved aside), or keep the old name",
+                was.quoted(),
+                is.quoted(),
+                was.quoted()
+            ),
+            Self::Unreadable => {
+                f.write_str("the record of the cluster in the data directory is not readable")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A cluster that this node has left, and who has not been told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Farewell {
+    pub cluster: ClusterId,
+    /// Our former record, in its final state.
+    pub record: Member,
+    pub to: BTreeMap<NodeId, NodeName>,
+}
+
+/// Ourselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Own {
+    pub id: NodeId,
+    pub name: NodeName,
+    pub incarnation: Incarnation,
+    pub cluster: ClusterId,
+    pub members: Members,
+    pub farewells: Vec<Farewell>,
+    pub stays_out: bool,
+}
+
+impl Own {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put(&mut out, 1, &self.id.0);
+        put(&mut out, 2, self.name.as_str().as_bytes());
+        put_u64(&mut out, 3, self.incarnation);
+        put(&mut out, 4, &self.cluster.encode());
+        self.members.encode(5, &mut out);
+        for farewell in &self.farewells {
+            put_with(&mut out, 6, |out| {
+                put(out, 1, &farewell.cluster.encode());
+                put_with(out, 2, |out| farewell.record.encode(out));
+                for (id, name) in &farewell.to {
+                    put(out, 3, &[&id.0, name.as_str().as_bytes()].concat());
+                }
+            });
+        }
+        put_u64(&mut out, 7, u64::from(self.stays_out));
+        out
+    }
+
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (mut id, mut name, mut incarnation, mut cluster) = (None, None, None, None);
+        let (mut members, mut farewells, mut stays_out) = (Members::default(), Vec::new(), false);
+        let mut reader = Reader(bytes);
+        while let Some((number, content)) = reader.field() {
+            match number {
+                1 => id = NodeId::from_slice(content),
+                2 => name = read_name(content),
+                3 => incarnation = as_u64(content),
+                4 => cluster = ClusterId::decode(content),
+                5 => {
+                    members.merge(Member::decode(content)?);
+                }
+                6 => farewells.push(decode_farewell(content)?),
+                7 => stays_out = as_u64(content)? != 0,
+                _ => {}
+            }
+        }
+        let sound = reader.is_empty();
+        let own = Self {
+            id: id?,
+            name: name?,
+            incarnation: incarnation?,
+            cluster: cluster?,
+            members,
+            farewells,
+            stays_out,
+        };
+        sound.then_some(own)
+    }
+
+    /// Whether a node with this data may run under that name: not if others know it by another.
+    pub fn check_name(&self, name: &NodeName) -> Result<(), StartError> {
+        let alone = self.members.members().all(|m| m.id == self.id);
+        if alone || self.name == *name {
+            return Ok(());
+        }
+        Err(StartError::NameChanged { was: self.name.clone(), is: name.clone() })
+    }
+
+    /// Remembers whom to tell that we have left.
+    pub fn remember_farewell(&mut self, record: Member) {
+        let to: BTreeMap<_, _> = self
+            .members
+            .all()
+            .filter(|m| m.id != record.id && matches!(m.state, State::Member | State::Cleaned))
+            .map(|m| (m.id, m.name.clone()))
+            .collect();
+        if !to.is_empty() {
+            self.farewells.push(Farewell { cluster: self.cluster, record, to });
+            if self.farewells.len() > FAREWELLS_MAX {
+                self.farewells.remove(0);
+            }
+        }
+    }
+}
+
+fn read_name(content: &[u8]) -> Option<NodeName> {
+    std::str::from_utf8(content).ok().and_then(|text| NodeName::parse(text).ok())
+}
+
+fn decode_farewell(content: &[u8]) -> Option<Farewell> {
+    let (mut cluster, mut record, mut to) = (None, None, BTreeMap::new());
+    let mut reader = Reader(content);
+    while let Some((number, content)) = reader.field() {
+        match number {
+            1 => cluster = ClusterId::decode(content),
+            2 => record = Member::decode(content),
+            3 => {
+                let (id, name) = content.split_at_checked(16)?;
+                to.insert(NodeId::from_slice(id)?, read_name(name)?);
+            }
+            _ => {}
+        }
+    }
+    Some(Farewell { cluster: cluster?, record: record?, to })
+}
