@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::links::Target;
 use crate::scenarios::{Figures, Needs, SCENARIOS, Scenario, Setting};
+use crate::stream::Layers;
 use crate::tool::{self, Kind, Login, Plan};
 use crate::wire::Version;
 use crate::{Fallible, compare, process, secure};
@@ -55,6 +56,8 @@ fn reach(command: Command, version: &'static str) -> Command {
                 .value_parser(["3", "4", "5"]),
         )
         .arg(switch("ssl", Some('S'), "false", "TLS"))
+        .arg(switch("ws", None, "false", "WebSocket"))
+        .arg(option("ws-path", None, "/mqtt", "path of the WebSocket"))
         .arg(option("cacertfile", None, "", "trust this CA only; without it any certificate is accepted"))
         .arg(option("certfile", None, "", "client certificate, PEM"))
         .arg(option("keyfile", None, "", "client key, PEM"))
@@ -209,11 +212,12 @@ fn target(m: &ArgMatches) -> Fallible<Target> {
     for word in text(m, "ifaddr").unwrap_or("").split(',').filter(|word| !word.is_empty()) {
         sources.push(word.parse::<IpAddr>().map_err(|e| format!("--ifaddr {word}: {e}"))?);
     }
+    let web_path = flag(m, "ws").then(|| text(m, "ws-path").unwrap_or("/mqtt").to_owned());
     let tls = match tls {
         true => Some(secure::config(text(m, "cacertfile"), text(m, "certfile"), text(m, "keyfile"))?),
         false => None,
     };
-    Ok(Target { addresses, version, tls, sources })
+    Ok(Target { addresses, version, layers: Layers { tls, web_path }, sources })
 }
 
 /// `HOST` or `HOST:PORT`; an IPv4 address is taken where a name has both kinds.
@@ -317,7 +321,7 @@ fn run(m: &ArgMatches) -> Fallible<()> {
     // Without a name, those that need what the target is not are left out.
     let fits = |scenario: &&Scenario| match scenario.needs {
         Needs::Plain => true,
-        Needs::Tls => setting.target.tls.is_some(),
+        Needs::Tls => setting.target.layers.tls.is_some(),
         Needs::Cluster => setting.target.addresses.len() > 1,
     };
     let all = names.is_empty();

@@ -14,6 +14,7 @@ pub mod process;
 mod report;
 pub mod scenarios;
 mod secure;
+pub mod stream;
 pub mod tool;
 pub mod traffic;
 pub mod wire;

@@ -1,15 +1,14 @@
 //! Many client connections in one epoll loop. This room moves bytes and cuts them into packets; what
 //! the packets are for is said by whoever implements [`Play`].
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use rustls::{ClientConfig, ClientConnection};
 
+use crate::stream::{Layers, Stream};
 use crate::wire::{Packet, Version, split};
 
 /// Bytes that are read at a time; one buffer serves all connections.
@@ -29,8 +28,7 @@ pub trait Play {
 }
 
 struct Link {
-    tcp: TcpStream,
-    tls: Option<Box<ClientConnection>>,
+    stream: Stream,
     partial: Vec<u8>,
     out: Vec<u8>,
     written: usize,
@@ -53,8 +51,8 @@ pub struct Target {
     pub addresses: Vec<SocketAddr>,
     /// The version spoken on every connection.
     pub version: Version,
-    /// TLS, where wanted.
-    pub tls: Option<Arc<ClientConfig>>,
+    /// What lies between TCP and MQTT.
+    pub layers: Layers,
     /// Own addresses, used in turn; each gives some 28,000 ports. Empty: the kernel chooses.
     pub sources: Vec<IpAddr>,
 }
@@ -118,8 +116,8 @@ impl Links {
         self.open
     }
 
-    /// Starts a connection to the address number `place`, counted round. Errors of the local host (no port, no descriptor) come here, the others
-    /// as `closed`.
+    /// Starts a connection to the address number `place`, counted round. Errors of the local host (no
+    /// port, no descriptor) come here, the others as `closed`.
     pub fn dial(&mut self, place: usize) -> io::Result<usize> {
         let address = self.target.addresses[place % self.target.addresses.len()];
         let socket = socket2::Socket::new(
@@ -140,18 +138,11 @@ impl Links {
             Err(e) => return Err(e),
         }
         let mut tcp = TcpStream::from_std(socket.into());
-        let tls = match &self.target.tls {
-            None => None,
-            Some(config) => {
-                let name = rustls::pki_types::ServerName::from(address.ip());
-                let tls = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
-                Some(Box::new(tls))
-            }
-        };
         let id = self.free.pop().unwrap_or(self.links.len());
         self.poll.registry().register(&mut tcp, Token(id), Interest::READABLE | Interest::WRITABLE)?;
+        let stream = Stream::new(tcp, address, &self.target.layers)?;
         let (partial, out) = (Vec::new(), Vec::new());
-        let link = Link { tcp, tls, partial, out, written: 0, state: State::Dialing, dirty: false };
+        let link = Link { stream, partial, out, written: 0, state: State::Dialing, dirty: false };
         if id == self.links.len() {
             self.links.push(Some(link));
         } else {
@@ -217,15 +208,16 @@ impl Links {
     fn writable(&mut self, id: usize, play: &mut impl Play) {
         let Some(Some(link)) = self.links.get_mut(id) else { return };
         if link.state == State::Dialing {
-            match link.tcp.take_error() {
-                Ok(None) if link.tcp.peer_addr().is_ok() => {}
+            let Some(tcp) = link.stream.tcp() else { return self.end(id, play, "refused") };
+            match tcp.take_error() {
+                Ok(None) if tcp.peer_addr().is_ok() => {}
                 Ok(None) => return,
                 Ok(Some(e)) | Err(e) => return self.end(id, play, &e.to_string()),
             }
             link.state = State::Open;
             self.open += 1;
             play.opened(self, id);
-        } else if !link.dirty && (link.written < link.out.len() || link.tls.is_some()) {
+        } else if !link.dirty && (link.written < link.out.len() || link.stream.may_hold_more()) {
             link.dirty = true;
             self.dirty.push(id);
         }
@@ -298,7 +290,13 @@ impl Links {
             scratch.resize(kept + READ_BYTES, 0);
         }
         scratch[..kept].copy_from_slice(&link.partial);
-        let read = match link.read(&mut scratch[kept..]) {
+        let outcome = link.stream.read(&mut scratch[kept..]);
+        if !link.dirty && link.written < link.out.len() {
+            // A handshake may have ended with this read, and what waited for it can go.
+            link.dirty = true;
+            self.dirty.push(id);
+        }
+        let read = match outcome {
             Ok(0) => {
                 self.end(id, play, "closed by the broker");
                 return false;
@@ -310,7 +308,7 @@ impl Links {
                 return false;
             }
         };
-        let more = link.tls.is_some() || kept + read == scratch.len();
+        let more = link.stream.may_hold_more() || kept + read == scratch.len();
         link.partial = Vec::new();
         self.read_at = self.now();
         let mut bytes = &scratch[..kept + read];
@@ -335,51 +333,16 @@ impl Links {
 }
 
 impl Link {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(tls) = &mut self.tls else { return self.tcp.read(buffer) };
-        loop {
-            match tls.reader().read(buffer) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
-                outcome => return outcome,
-            }
-            if tls.read_tls(&mut self.tcp)? == 0 {
-                return Ok(0);
-            }
-            tls.process_new_packets().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-            while tls.wants_write() {
-                match tls.write_tls(&mut self.tcp) {
-                    Ok(_) => {}
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(e) => return Err(e),
-                }
-            }
-        }
-    }
-
     /// Writes what there is; `true` when nothing is left.
     fn push(&mut self) -> io::Result<bool> {
         loop {
-            if let Some(tls) = &mut self.tls {
-                while tls.wants_write() {
-                    match tls.write_tls(&mut self.tcp) {
-                        Ok(_) => {}
-                        Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                        Err(e) => return Err(e),
-                    }
-                }
+            if !self.stream.push()? {
+                return Ok(false);
             }
             if self.written == self.out.len() {
                 return Ok(true);
             }
-            let rest = &self.out[self.written..];
-            let outcome = match &mut self.tls {
-                Some(tls) => tls.writer().write(rest),
-                None => self.tcp.write(rest),
-            };
-            match outcome {
-                // A full TLS buffer that waits for the handshake.
-                Ok(0) => return Ok(false),
+            match self.stream.write(&self.out[self.written..]) {
                 Ok(n) => self.written += n,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

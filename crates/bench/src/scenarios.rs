@@ -363,7 +363,7 @@ fn idle(setting: &Setting) -> Fallible<Figures> {
 }
 
 fn idle_tls(setting: &Setting) -> Fallible<Figures> {
-    if setting.target.tls.is_none() {
+    if setting.target.layers.tls.is_none() {
         return Err("this one needs --ssl and the port of a TLS listener".into());
     }
     idle_clients(setting, 1000)

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bench::fleet::{Greeting, Wish, connect_all, subscribe_all};
 use bench::ledger::Faults;
 use bench::links::{Links, Target};
+use bench::stream::Layers;
 use bench::traffic::{Extent, Measure, Pace, Traffic};
 use bench::wire::Version;
 
@@ -99,7 +100,12 @@ fn serve(mut stream: TcpStream, subscribers: &Subscribers, mood: Mood) -> Option
 }
 
 fn run(mood: Mood, qos: u8) -> Measure {
-    let target = Target { addresses: vec![broker(mood)], version: Version::V4, tls: None, sources: vec![] };
+    let target = Target {
+        addresses: vec![broker(mood)],
+        version: Version::V4,
+        layers: Layers::default(),
+        sources: vec![],
+    };
     let mut links = Links::new(target).unwrap();
     let greetings: Vec<Greeting> = ["p", "s"].map(|name| Greeting::clean(name.to_owned())).to_vec();
     let ids = connect_all(&mut links, &greetings, 2).unwrap();
