@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::links::Target;
 use crate::scenarios::{Figures, Needs, SCENARIOS, Scenario, Setting};
 use crate::stream::Layers;
-use crate::tool::{self, Kind, Login, Plan};
+use crate::tool::{self, Kind, Login, Plan, Say};
 use crate::wire::Version;
 use crate::{Fallible, compare, process, secure};
 
@@ -80,6 +80,8 @@ fn clients(command: Command) -> Command {
                 .value_parser(value_parser!(u32)),
         )
         .arg(option("prefix", None, "", "client ids are PREFIX and the number"))
+        .arg(switch("lowmem", Some('l'), "false", "without effect: memory is low already"))
+        .arg(option("log_to", None, "console", "console or null").value_parser(["console", "null"]))
         .arg(switch("shortids", None, "false", "client ids are the number alone"))
         .arg(switch(
             "verify",
@@ -276,7 +278,11 @@ fn tool(name: &str, m: &ArgMatches) -> Fallible<()> {
         },
         verify: flag(m, "verify"),
         time: Some(number(m, "seconds")).filter(|&n| n > 0).map(Duration::from_secs),
-        json: flag(m, "json"),
+        say: match (word("log_to"), flag(m, "json")) {
+            (Some("null"), _) => Say::Nothing,
+            (_, true) => Say::Json,
+            (_, false) => Say::Words,
+        },
     };
     tool::run(target(m)?, plan)
 }

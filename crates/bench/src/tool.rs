@@ -82,8 +82,19 @@ pub struct Plan {
     pub verify: bool,
     /// When to stop.
     pub time: Option<Duration>,
-    /// JSON instead of words.
-    pub json: bool,
+    /// How it reports.
+    pub say: Say,
+}
+
+/// How a run reports each second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Say {
+    /// Not at all, but for the summary.
+    Nothing,
+    /// A line a count.
+    Words,
+    /// An object a line.
+    Json,
 }
 
 /// The name of this host, for client ids.
@@ -362,10 +373,15 @@ impl Tool {
         for ((name, total), last) in COUNTS.iter().zip(self.counts).zip(last) {
             if total != *last {
                 let rate = total - *last;
-                if self.plan.json {
-                    println!("{}", json!({ "second": seconds, "what": name, "total": total, "rate": rate }));
-                } else {
-                    println!("{seconds}s {name} total={total} rate={rate}.00/sec");
+                match self.plan.say {
+                    Say::Nothing => {}
+                    Say::Words => println!("{seconds}s {name} total={total} rate={rate}.00/sec"),
+                    Say::Json => {
+                        println!(
+                            "{}",
+                            json!({ "second": seconds, "what": name, "total": total, "rate": rate })
+                        );
+                    }
                 }
                 *last = total;
             }
@@ -383,7 +399,7 @@ impl Tool {
             "corrupt": faults.corrupt,
             "p50_us": micros(0.5), "p99_us": micros(0.99), "p999_us": micros(0.999),
         });
-        if self.plan.json {
+        if self.plan.say == Say::Json {
             println!("{summary}");
         } else if let Some(map) = summary.as_object() {
             let words: Vec<String> = map.iter().map(|(name, value)| format!("{name}={value}")).collect();
