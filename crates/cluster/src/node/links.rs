@@ -17,6 +17,8 @@ const PAUSE_STRANGER: u64 = 5_000;
 /// A member that was cleaned away is dialled as often as others for a day, then each minute.
 const CLEANED_EAGER: u64 = 24 * 3_600 * 1_000;
 const PAUSE_CLEANED: u64 = 60_000;
+/// For so long those who do not know that we left are dialled; later they are told when they turn up.
+const FAREWELL_EAGER: u64 = 24 * 3_600 * 1_000;
 /// So much later the greater identity dials: rarely do two dials cross.
 const GIVE_WAY: u64 = 150;
 /// A dial that was not answered by then is forgotten.
@@ -69,6 +71,7 @@ impl Node {
         entry.link = Some(Link { id: link, since: now.at, dialled_by });
         entry.heard_at = now.at;
         entry.linger_until = now.at + LINGER;
+        entry.met = false;
         entry.lane.connected();
         self.links.insert(link, peer.id);
         if peer.by_further_cookie {
@@ -171,7 +174,9 @@ impl Node {
             let old = self.now.unix.saturating_sub(member.since) > CLEANED_EAGER;
             wanted.insert(member.name.clone(), if old { PAUSE_CLEANED } else { 0 });
         }
-        for farewell in &self.own.farewells {
+        let news =
+            |f: &&state::Farewell| !f.told && self.now.unix.saturating_sub(f.record.since) < FAREWELL_EAGER;
+        for farewell in self.own.farewells.iter().filter(news) {
             wanted
                 .extend(farewell.to.iter().filter(|(id, _)| !linked(id)).map(|(_, name)| (name.clone(), 0)));
         }

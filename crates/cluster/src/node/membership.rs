@@ -411,7 +411,7 @@ impl Node {
     /// Tells a node of a cluster that we have left that we have.
     pub(super) fn say_farewell(&mut self, id: NodeId) {
         let Some(peer) = self.peers.get(&id) else { return };
-        let due = |f: &&state::Farewell| f.to.contains_key(&id) || f.cluster == peer.cluster;
+        let due = |f: &&state::Farewell| f.to.contains_key(&id) || (f.cluster == peer.cluster && !f.told);
         let Some(farewell) = self.own.farewells.iter().find(due) else { return };
         let mut body = Vec::new();
         put(&mut body, 1, &farewell.cluster.encode());
@@ -431,11 +431,12 @@ impl Node {
     }
 
     pub(super) fn take_goodbye_ack(&mut self, from: NodeId) {
-        // Who belongs to that cluster still tells the rest; who has left it is not told again.
+        // Who still belongs to that cluster tells the rest of it.
         let cluster = self.peers.get(&from).map(|peer| peer.cluster);
         self.own.farewells.retain_mut(|farewell| {
             farewell.to.remove(&from);
-            Some(farewell.cluster) != cluster && !farewell.to.is_empty()
+            farewell.told |= Some(farewell.cluster) == cluster;
+            !farewell.to.is_empty()
         });
         self.unkept = true;
         self.unsettled = true;

@@ -35,7 +35,9 @@ pub(crate) struct Peer {
     pub link: Option<Link>,
     /// Serves, as far as we know.
     pub running: bool,
-    /// All that comes first on a new lane has been said.
+    /// What has to be said once on a connection, to strangers too, has been said.
+    pub met: bool,
+    /// All that comes first on a new lane between members has been said.
     pub greeted: bool,
     /// It stays apart after a partition.
     pub apart: bool,
@@ -68,6 +70,7 @@ impl Peer {
             lane: Lane::new(epoch, LIMITS),
             link: None,
             running: false,
+            met: false,
             greeted: false,
             apart: false,
             stopping: false,

@@ -52,6 +52,8 @@ pub(crate) struct Farewell {
     /// Our former record, in its final state.
     pub record: Member,
     pub to: BTreeMap<NodeId, NodeName>,
+    /// Some member knows and tells the others; those in `to` are still told when they turn up here.
+    pub told: bool,
 }
 
 /// Ourselves.
@@ -81,6 +83,7 @@ impl Own {
                 for (id, name) in &farewell.to {
                     put(out, 3, &[&id.0, name.as_str().as_bytes()].concat());
                 }
+                put_u64(out, 4, u64::from(farewell.told));
             });
         }
         put_u64(&mut out, 7, u64::from(self.stays_out));
@@ -132,11 +135,12 @@ impl Own {
         let to: BTreeMap<_, _> = self
             .members
             .all()
-            .filter(|m| m.id != record.id && matches!(m.state, State::Member | State::Cleaned))
+            // Who was forced out may not know it, and still count on us.
+            .filter(|m| m.id != record.id && !matches!(m.state, State::Left | State::Replaced))
             .map(|m| (m.id, m.name.clone()))
             .collect();
         if !to.is_empty() {
-            self.farewells.push(Farewell { cluster: self.cluster, record, to });
+            self.farewells.push(Farewell { cluster: self.cluster, record, to, told: false });
             if self.farewells.len() > FAREWELLS_MAX {
                 self.farewells.remove(0);
             }
@@ -149,7 +153,7 @@ fn read_name(content: &[u8]) -> Option<NodeName> {
 }
 
 fn decode_farewell(content: &[u8]) -> Option<Farewell> {
-    let (mut cluster, mut record, mut to) = (None, None, BTreeMap::new());
+    let (mut cluster, mut record, mut to, mut told) = (None, None, BTreeMap::new(), false);
     let mut reader = Reader(content);
     while let Some((number, content)) = reader.field() {
         match number {
@@ -159,8 +163,9 @@ fn decode_farewell(content: &[u8]) -> Option<Farewell> {
                 let (id, name) = content.split_at_checked(16)?;
                 to.insert(NodeId::from_slice(id)?, read_name(name)?);
             }
+            4 => told = as_u64(content)? != 0,
             _ => {}
         }
     }
-    Some(Farewell { cluster: cluster?, record: record?, to })
+    Some(Farewell { cluster: cluster?, record: record?, to, told })
 }

@@ -118,14 +118,13 @@ impl Node {
             .collect();
         for id in ready {
             self.join_reached(id);
-            self.say_farewell(id);
+            let Some(peer) = self.peers.get_mut(&id) else { continue };
+            if !std::mem::replace(&mut peer.met, true) {
+                self.say_farewell(id);
+                self.tell_members_to(id);
+            }
             if self.is_fellow(id) {
                 self.greet(id, fx);
-            } else if self.peers.get(&id).is_some_and(|peer| peer.cluster == self.own.cluster) {
-                self.tell_members_to(id);
-                if let Some(peer) = self.peers.get_mut(&id) {
-                    peer.greeted = self.own.members.find(id).is_some_and(|m| m.state.is_final());
-                }
             }
         }
     }

@@ -83,7 +83,7 @@ fn a_dry_run_says_what_would_go_and_changes_nothing() {
 
 #[test]
 fn when_two_join_each_other_exactly_one_wins() {
-    for seed in 0..50 {
+    for seed in seeds(50) {
         let mut world = World::new(2, seed);
         world.retain(0, "zero", Some("0"));
         world.retain(1, "one", Some("1"));
@@ -403,7 +403,7 @@ fn a_node_that_lost_its_disk_takes_its_name_back_only_when_the_old_one_is_stoppe
 
 #[test]
 fn any_sequence_of_faults_heals() {
-    for seed in 0..40 {
+    for seed in seeds(40) {
         let mut world = cluster(4, 100 + seed);
         let mut rng = StdRng::seed_from_u64(seed);
         let mut running = [true; 4];
@@ -462,4 +462,62 @@ fn hostile_frames_change_nothing_and_never_panic() {
     }
     world.run(4_000);
     world.assert_one_cluster(&[0, 1]);
+}
+
+/// How many seeds a random test runs: a few, unless asked for more.
+fn seeds(few: u64) -> std::ops::Range<u64> {
+    let asked = std::env::var("CLUSTER_SEEDS").ok().and_then(|text| text.parse().ok());
+    0..asked.unwrap_or(few)
+}
+
+#[test]
+fn whoever_joins_leaves_and_is_forced_out_amid_faults_all_agree_in_the_end() {
+    for seed in seeds(30) {
+        let mut world = World::new(4, 1_000 + seed);
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut running = [true; 4];
+        for _ in 0..25 {
+            let (i, j) = (rng.random_range(0..4), rng.random_range(0..4));
+            let name = world.places[j].name.clone();
+            match rng.random_range(0..12) {
+                0 if running[i] => {
+                    world.kill(i);
+                    running[i] = false;
+                }
+                1 if !running[i] => {
+                    world.start(i);
+                    running[i] = true;
+                }
+                2 => world.cut(&[i], &[j]),
+                3 => world.cut_one_way(i, j),
+                4 => world.mend(),
+                5 => world.break_wires(|a, b| a == i || b == i),
+                6..9 => {
+                    world.command(i, Command::Join(name));
+                }
+                9 => {
+                    world.command(i, Command::Leave);
+                }
+                10 => {
+                    world.command(i, Command::ForceLeave(name));
+                }
+                _ if running[i] => world.retain(i, &format!("k{j}"), Some(&format!("{seed}"))),
+                _ => {}
+            }
+            world.run(rng.random_range(0..1_500));
+        }
+        world.mend();
+        for (i, runs) in running.iter().enumerate() {
+            if !runs {
+                world.start(i);
+            }
+        }
+        world.run(25_000);
+        for i in 0..4 {
+            let running = world.node(i).status().running;
+            let group: Vec<_> = (0..4).filter(|j| running.contains(&world.places[*j].name)).collect();
+            assert!(group.contains(&i), "seed {seed}");
+            world.assert_one_cluster(&group);
+        }
+    }
 }

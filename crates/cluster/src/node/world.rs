@@ -236,6 +236,11 @@ impl World {
         }
     }
 
+    /// What `from` says does not reach `to`.
+    pub fn cut_one_way(&mut self, from: usize, to: usize) {
+        self.cut.insert((from, to));
+    }
+
     pub fn mend(&mut self) {
         self.cut.clear();
     }
