@@ -171,6 +171,7 @@ fn sizes() -> Vec<Arg> {
 /// The program.
 pub fn main() -> ExitCode {
     let matches = command().get_matches();
+    process::raise_files_max();
     let outcome = match matches.subcommand() {
         Some(("run", m)) => run(m),
         Some(("compare", m)) => compare_brokers(m),

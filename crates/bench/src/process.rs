@@ -71,6 +71,17 @@ pub fn listener(port: u16) -> Option<u32> {
     pids.find(owns)
 }
 
+/// Raises the limit of open files to what the system allows, for this process and those that it starts,
+/// and says how many that are.
+pub fn raise_files_max() -> u64 {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let before = limit.current;
+    limit.current = limit.maximum;
+    let reached = if setrlimit(Resource::Nofile, limit).is_ok() { limit.maximum } else { before };
+    reached.unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -163,7 +163,8 @@ pub const SCENARIOS: &[Scenario] = &[
         "idle TLS connections",
         &[less("bytes_per_connection", "bytes per connection")],
         idle_tls,
-    ),
+    )
+    .with(Needs::Tls),
     load("subs-own", "each filter of one client", SUBSCRIPTIONS, |s| subscriptions(s, 1)),
     load("subs-ten", "each filter of ten clients", SUBSCRIPTIONS, |s| subscriptions(s, 10)),
     load(
@@ -359,7 +360,7 @@ fn connects(setting: &Setting) -> Fallible<Figures> {
 }
 
 fn idle(setting: &Setting) -> Fallible<Figures> {
-    idle_clients(setting, 5000)
+    idle_clients(setting, 15_000)
 }
 
 fn idle_tls(setting: &Setting) -> Fallible<Figures> {
@@ -375,7 +376,8 @@ fn idle_clients(setting: &Setting, count: usize) -> Fallible<Figures> {
     up(&mut links, "w", 200)?;
     rest(&mut links, CALM)?;
     let before = setting.resident()?;
-    let count = setting.count(count);
+    let files = usize::try_from(process::raise_files_max()).unwrap_or(usize::MAX);
+    let count = setting.count(count).min(files.saturating_sub(500)).max(1);
     up(&mut links, "i", count)?;
     rest(&mut links, CALM)?;
     let bytes = setting.resident()? - before;
