@@ -381,7 +381,9 @@ fn say(contenders: &[Contender], row: &Row) {
     println!("{} ({})", row.scenario.name, row.scenario.about);
     for shown in row.scenario.shown {
         let mut line = format!("  {:28}", shown.words);
-        for (contender, series) in contenders.iter().zip(row.series(shown.figure)) {
+        let measured = row.series(shown.figure);
+        for (contender, series) in contenders.iter().zip(measured).filter(|(_, series)| !series.0.is_empty())
+        {
             let (median, low, high) = series.spread();
             line += &format!("  {} {} ({}..{})", contender.name, short(median), short(low), short(high));
         }
