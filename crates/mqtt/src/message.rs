@@ -1,0 +1,245 @@
+//! An application message. [`MessageRef`] borrows its parts; [`Message`] is one reference-counted
+//! buffer in one encoding that is the same in queues, in the retained store, between nodes and on disk:
+//!
+//! ```text
+//! 0      1 byte   layout, 1
+//! 1      1 byte   bits 0–1 QoS, bit 2 retain, bit 3 an expiry is set, the others 0
+//! 2      8 bytes  created, milliseconds since 1970
+//! 10     4 bytes  expiry, seconds after created
+//! 14     2 bytes  length of the topic
+//! 16     2 bytes  length of the publisher's client id
+//! 18     4 bytes  length of the properties
+//! 22     topic, publisher, properties, payload
+//! ```
+//!
+//! Numbers are big-endian. Properties are in the encoding of MQTT 5.0 and only those that a PUBLISH
+//! forwards: payload format, content type, response topic, correlation data, user properties.
+
+use std::sync::Arc;
+
+use crate::codec::property::on;
+use crate::codec::{Properties, Property};
+use crate::topic;
+use crate::{Epoch, QoS};
+
+const LAYOUT: u8 = 1;
+const HEAD: usize = 22;
+
+/// An application message whose parts lie somewhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageRef<'a> {
+    /// A valid topic name.
+    pub topic: &'a str,
+    /// Any bytes.
+    pub payload: &'a [u8],
+    /// Only what is forwarded.
+    pub properties: Properties<'a>,
+    /// As published.
+    pub qos: QoS,
+    /// As published; or, of a retained message that is sent to a new subscriber, set.
+    pub retain: bool,
+    /// When this cluster got it.
+    pub created: Epoch,
+    /// Seconds after `created`.
+    pub expiry: Option<u32>,
+    /// Client id; empty for messages of the node itself.
+    pub publisher: &'a str,
+}
+
+impl MessageRef<'_> {
+    /// Seconds that are left; `Some(0)` when it has expired; `None` when it never does.
+    pub fn seconds_left(&self, epoch: Epoch) -> Option<u32> {
+        let expiry = self.expiry?;
+        let passed = epoch.0.saturating_sub(self.created.0) / 1000;
+        Some(u64::from(expiry).saturating_sub(passed) as u32)
+    }
+
+    /// Whether it has expired.
+    pub fn is_expired(&self, epoch: Epoch) -> bool {
+        // An expiry of 0 is for those who take the message at once.
+        let passed = epoch.0.saturating_sub(self.created.0);
+        self.expiry.is_some_and(|s| passed > 0 && passed >= u64::from(s) * 1000)
+    }
+
+    /// Bytes of the canonical encoding.
+    pub fn encoded_bytes(&self) -> usize {
+        HEAD + self.topic.len() + self.publisher.len() + self.properties.raw().len() + self.payload.len()
+    }
+
+    /// Appends the canonical encoding.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.reserve(self.encoded_bytes());
+        out.extend_from_slice(&self.head());
+        for part in self.parts() {
+            out.extend_from_slice(part);
+        }
+    }
+
+    /// One buffer of its own, to be kept.
+    pub fn to_message(&self) -> Message {
+        // One allocation, of exactly the right length; then the parts are copied in.
+        let mut buffer: Arc<[u8]> = std::iter::repeat_n(0, self.encoded_bytes()).collect();
+        let mut rest = Arc::get_mut(&mut buffer).expect("nobody else has the new buffer");
+        for part in [&self.head()[..]].into_iter().chain(self.parts()) {
+            let (place, after) = rest.split_at_mut(part.len());
+            place.copy_from_slice(part);
+            rest = after;
+        }
+        Message(buffer)
+    }
+
+    fn head(&self) -> [u8; HEAD] {
+        let flags = self.qos as u8 | u8::from(self.retain) << 2 | u8::from(self.expiry.is_some()) << 3;
+        let mut head = [0; HEAD];
+        head[0] = LAYOUT;
+        head[1] = flags;
+        head[2..10].copy_from_slice(&self.created.0.to_be_bytes());
+        head[10..14].copy_from_slice(&self.expiry.unwrap_or(0).to_be_bytes());
+        head[14..16].copy_from_slice(&(self.topic.len() as u16).to_be_bytes());
+        head[16..18].copy_from_slice(&(self.publisher.len() as u16).to_be_bytes());
+        head[18..22].copy_from_slice(&(self.properties.raw().len() as u32).to_be_bytes());
+        head
+    }
+
+    fn parts(&self) -> [&[u8]; 4] {
+        [self.topic.as_bytes(), self.publisher.as_bytes(), self.properties.raw(), self.payload]
+    }
+}
+
+/// Bytes that are no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAMessage;
+
+/// Looks at the canonical encoding, which may come from the network: everything is checked.
+pub fn decode(bytes: &[u8]) -> Result<MessageRef<'_>, NotAMessage> {
+    let message = view(bytes).ok_or(NotAMessage)?;
+    let properties = Properties::check(message.properties.raw(), on::PUBLISH).map_err(|_| NotAMessage)?;
+    let forwarded = properties.iter().all(|p| is_forwarded(&p));
+    if !forwarded || !topic::valid_name(message.topic, 0) {
+        return Err(NotAMessage);
+    }
+    Ok(message)
+}
+
+fn view(bytes: &[u8]) -> Option<MessageRef<'_>> {
+    let (head, rest) = bytes.split_first_chunk::<HEAD>()?;
+    if head[0] != LAYOUT || head[1] & 0xF0 != 0 {
+        return None;
+    }
+    let (topic, rest) = rest.split_at_checked(number(&head[14..16]))?;
+    let (publisher, rest) = rest.split_at_checked(number(&head[16..18]))?;
+    let (properties, payload) = rest.split_at_checked(number(&head[18..22]))?;
+    Some(MessageRef {
+        topic: std::str::from_utf8(topic).ok()?,
+        publisher: std::str::from_utf8(publisher).ok()?,
+        properties: Properties::trusted(properties),
+        payload,
+        qos: QoS::from_bits(head[1] & 3)?,
+        retain: head[1] & 4 != 0,
+        created: Epoch(number(&head[2..10]) as u64),
+        expiry: (head[1] & 8 != 0).then(|| number(&head[10..14]) as u32),
+    })
+}
+
+fn number(bytes: &[u8]) -> usize {
+    bytes.iter().fold(0, |value, byte| value << 8 | usize::from(*byte))
+}
+
+/// Whether a PUBLISH hands this property on to subscribers unchanged (§3.3.2.3).
+pub fn is_forwarded(property: &Property<'_>) -> bool {
+    matches!(
+        property,
+        Property::PayloadFormat(_)
+            | Property::ContentType(_)
+            | Property::ResponseTopic(_)
+            | Property::CorrelationData(_)
+            | Property::User(_)
+    )
+}
+
+/// An application message that is kept. Cloning counts, it does not copy.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message(Arc<[u8]>);
+
+impl Message {
+    /// From the canonical encoding, checked, copied once.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Message, NotAMessage> {
+        decode(bytes)?;
+        Ok(Message(bytes.into()))
+    }
+
+    /// The canonical encoding.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Its parts.
+    pub fn view(&self) -> MessageRef<'_> {
+        view(&self.0).expect("a Message is made from a MessageRef or from checked bytes only")
+    }
+
+    /// The payload alone. Cheaper than [`Message::view`]: no text is looked at.
+    pub fn payload(&self) -> &[u8] {
+        let head = &self.0[..HEAD];
+        let lengths = [&head[14..16], &head[16..18], &head[18..22]];
+        let before: usize = lengths.map(number).iter().sum();
+        &self.0[HEAD + before..]
+    }
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let view = self.view();
+        write!(f, "Message({} {:?} {} bytes)", view.topic, view.qos, view.payload.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> MessageRef<'static> {
+        MessageRef {
+            topic: "a/b",
+            payload: b"payload",
+            properties: Properties::trusted(&[1, 1, 38, 0, 1, b'k', 0, 1, b'v']),
+            qos: QoS::AtLeastOnce,
+            retain: true,
+            created: Epoch(1_700_000_000_123),
+            expiry: Some(60),
+            publisher: "client",
+        }
+    }
+
+    #[test]
+    fn a_message_is_the_same_after_being_kept() {
+        let message = sample().to_message();
+        assert_eq!(message.view(), sample());
+        assert_eq!(decode(message.as_bytes()), Ok(sample()));
+        assert_eq!(message.as_bytes().len(), sample().encoded_bytes());
+        assert_eq!(message.payload(), b"payload");
+    }
+
+    #[test]
+    fn every_cut_and_every_changed_byte_is_refused_or_still_a_message() {
+        let bytes = sample().to_message().as_bytes().to_vec();
+        for cut in 0..HEAD + 3 {
+            assert_eq!(decode(&bytes[..cut]), Err(NotAMessage), "cut at {cut}");
+        }
+        for position in 0..bytes.len() {
+            for value in [0, 1, 0x7F, 0x80, 0xFF] {
+                let mut changed = bytes.clone();
+                changed[position] = value;
+                let _ = decode(&changed);
+            }
+        }
+    }
+
+    #[test]
+    fn expiry_counts_from_creation() {
+        let message = sample();
+        assert_eq!(message.seconds_left(Epoch(message.created.0 + 10_500)), Some(50));
+        assert!(!message.is_expired(Epoch(message.created.0 + 59_999)));
+        assert!(message.is_expired(Epoch(message.created.0 + 60_000)));
+    }
+}

@@ -1,0 +1,291 @@
+//! Messages to the client: packet identifiers, the window of those that it has not acknowledged, topic
+//! aliases, and what of it outlives a connection.
+//!
+//! Nothing is sent again while a connection lasts, in any version: 5.0 forbids it [MQTT-4.4.0-1], and in
+//! 3.x a stream that delivers in order makes it useless.
+
+use std::collections::VecDeque;
+
+use super::Out;
+use super::alias::Aliases;
+use super::flight::{Entry, Flight, SubscriptionIds};
+use super::out::LARGE_PAYLOAD_BYTES;
+use crate::packet::{Ack, AckKind, Forward};
+use crate::{Epoch, Message, MessageRef, QoS, Reason, Version};
+
+/// How a message is delivered.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// What the subscription was granted.
+    pub qos: QoS,
+    /// The retain flag that the client sees.
+    pub retain: bool,
+    /// Those of all its subscriptions that match; each 1 to 268,435,455.
+    pub subscription_ids: &'a [u32],
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// It is in the output, and in the window if its QoS is not 0.
+    Sent,
+    /// The window is full. Nothing was changed; try again after [`super::Request::Acked`].
+    NoRoom,
+    /// Larger than the client takes: it is dropped as if it had been delivered [MQTT-3.1.2-25].
+    TooLarge,
+    /// Its time is over [MQTT-3.3.2-5].
+    Expired,
+}
+
+/// The client as a receiver.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Receiver {
+    pub(super) version: Version,
+    /// Bytes of the largest packet that it takes.
+    pub(super) packet_bytes_max: u32,
+}
+
+/// What a PUBREC leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// A PUBREL with this reason.
+    Release(Reason),
+    /// The exchange is over, and its place in the window free.
+    Ended,
+    /// Nothing.
+    Unknown,
+}
+
+/// The window of one connection.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// The most messages in the window; not 0.
+    window: u16,
+    /// The packet identifier that was given last; 0 in a new session.
+    last_id: u16,
+    /// Whether `entries` are in the order of their identifiers, counted from that of the first one.
+    is_sorted: bool,
+    /// How many at the end of `entries` have not been sent on this connection: they are of an earlier
+    /// one, and the window had no room for them yet.
+    unsent: u16,
+    /// In the order of sending.
+    entries: VecDeque<Entry>,
+    aliases: Option<Box<Aliases>>,
+}
+
+impl Outgoing {
+    /// With what an earlier connection left, and the identifiers that the client has not released.
+    pub(super) fn resume(flight: Flight, window: u16, alias_max: u16) -> (Outgoing, Vec<u16>) {
+        let Flight { entries, received, last_id } = flight;
+        let outgoing = Outgoing {
+            window: window.max(1),
+            last_id,
+            is_sorted: is_sorted(&entries),
+            unsent: u16::try_from(entries.len()).unwrap_or(u16::MAX),
+            entries,
+            aliases: (alias_max > 0).then(|| Box::new(Aliases::new(alias_max))),
+        };
+        (outgoing, received)
+    }
+
+    /// Sends a message with this QoS, whatever that of the message and of `how` is. With QoS 1 and 2,
+    /// and with a large payload, `kept` is made if nobody has made it yet.
+    pub(super) fn deliver(
+        &mut self,
+        receiver: Receiver,
+        message: &MessageRef<'_>,
+        kept: &mut Option<Message>,
+        how: &Delivery<'_>,
+        epoch: Epoch,
+        out: &mut Out,
+    ) -> Delivered {
+        if message.is_expired(epoch) {
+            return Delivered::Expired;
+        }
+        let mut forward = Forward {
+            message,
+            dup: false,
+            qos: how.qos,
+            retain: how.retain,
+            packet_id: 0,
+            expiry: message.seconds_left(epoch),
+            subscription_ids: how.subscription_ids,
+            alias: None,
+        };
+        let bytes = forward.bytes(receiver.version);
+        if bytes > receiver.packet_bytes_max as usize {
+            return Delivered::TooLarge;
+        }
+        if how.qos > QoS::AtMostOnce {
+            if !self.has_room() {
+                return Delivered::NoRoom;
+            }
+            let id = self.next_id();
+            forward.packet_id = id;
+            let message = kept.get_or_insert_with(|| message.to_message()).clone();
+            let subscription_ids = SubscriptionIds::new(how.subscription_ids);
+            self.push(Entry {
+                id,
+                qos: how.qos,
+                retain: how.retain,
+                message: Some(message),
+                subscription_ids,
+            });
+        } else if message.payload.len() >= LARGE_PAYLOAD_BYTES {
+            kept.get_or_insert_with(|| message.to_message());
+        }
+        // An alias that is new makes the packet longer, at most by this.
+        if let Some(aliases) = &mut self.aliases
+            && bytes + 7 <= receiver.packet_bytes_max as usize
+        {
+            forward.alias = aliases.of(message.topic);
+        }
+        send(&forward, receiver.version, kept.as_ref(), out);
+        Delivered::Sent
+    }
+
+    /// Sends what an earlier connection left, as far as the window has room: PUBLISH with DUP, or PUBREL
+    /// after a PUBREC, with the identifiers of before and in their order [MQTT-4.4.0-1] [MQTT-4.6.0-1].
+    pub(super) fn send_unsent(&mut self, receiver: Receiver, epoch: Epoch, out: &mut Out) {
+        while self.unsent > 0 && self.entries.len() - usize::from(self.unsent) < usize::from(self.window) {
+            let position = self.entries.len() - usize::from(self.unsent);
+            self.unsent -= 1;
+            let entry = &self.entries[position];
+            let Some(message) = &entry.message else {
+                let pubrel = Ack::new(AckKind::Pubrel, entry.id, Reason::Success);
+                out.packet(|bytes| pubrel.encode(receiver.version, bytes));
+                continue;
+            };
+            let view = message.view();
+            // An expired one goes too: its delivery had begun.
+            let forward = Forward {
+                message: &view,
+                dup: true,
+                qos: entry.qos,
+                retain: entry.retain,
+                packet_id: entry.id,
+                expiry: view.seconds_left(epoch),
+                subscription_ids: entry.subscription_ids.as_slice(),
+                alias: None,
+            };
+            if forward.bytes(receiver.version) > receiver.packet_bytes_max as usize {
+                // The client takes less than it did.
+                self.entries.remove(position);
+                continue;
+            }
+            send(&forward, receiver.version, Some(message), out);
+        }
+    }
+
+    /// PUBACK: whether there was such a message.
+    pub(super) fn puback(&mut self, id: u16) -> bool {
+        let position = self.find(id).filter(|p| self.entries[*p].qos == QoS::AtLeastOnce);
+        self.end(position)
+    }
+
+    /// PUBREC: the message need not be kept any longer, its identifier does [MQTT-4.3.3-4].
+    pub(super) fn pubrec(&mut self, id: u16, reason: Reason) -> Received {
+        let position = self.find(id).filter(|p| self.entries[*p].qos == QoS::ExactlyOnce);
+        match position {
+            // An error ends the exchange: no PUBREL may follow.
+            Some(_) if reason.is_error() => {
+                self.end(position);
+                Received::Ended
+            }
+            Some(position) => {
+                let entry = &mut self.entries[position];
+                entry.message = None;
+                entry.subscription_ids = SubscriptionIds::new(&[]);
+                Received::Release(Reason::Success)
+            }
+            None if reason.is_error() => Received::Unknown,
+            None => Received::Release(Reason::PacketIdNotFound),
+        }
+    }
+
+    /// PUBCOMP: whether there was such a message.
+    pub(super) fn pubcomp(&mut self, id: u16) -> bool {
+        let is_released = |e: &Entry| e.qos == QoS::ExactlyOnce && e.message.is_none();
+        let position = self.find(id).filter(|p| is_released(&self.entries[*p]));
+        self.end(position)
+    }
+
+    fn end(&mut self, position: Option<usize>) -> bool {
+        let Some(position) = position else { return false };
+        if position >= self.entries.len() - usize::from(self.unsent) {
+            self.unsent -= 1;
+        }
+        self.entries.remove(position);
+        self.is_sorted |= self.entries.is_empty();
+        true
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.entries.len() < usize::from(self.window)
+    }
+
+    /// Messages in the window.
+    pub(super) fn inflight(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn window(&self) -> u16 {
+        self.window
+    }
+
+    pub(super) fn suspend(self, received: Vec<u16>) -> Flight {
+        Flight { entries: self.entries, received, last_id: self.last_id }
+    }
+
+    /// Gives back room that an idle client does not need.
+    pub(super) fn shrink(&mut self) {
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new();
+        }
+    }
+
+    /// Identifiers go round from 1 to 65,535, past those in use [MQTT-2.2.1-4].
+    fn next_id(&mut self) -> u16 {
+        loop {
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            if self.find(self.last_id).is_none() {
+                return self.last_id;
+            }
+        }
+    }
+
+    fn push(&mut self, entry: Entry) {
+        if let (Some(first), Some(last)) = (self.entries.front(), self.entries.back()) {
+            self.is_sorted &= distance(first.id, last.id) < distance(first.id, entry.id);
+        }
+        self.entries.push_back(entry);
+    }
+
+    /// Clients acknowledge the oldest first, as a rule; another one is searched in a way that takes no
+    /// long time even in the largest window.
+    fn find(&self, id: u16) -> Option<usize> {
+        let first = self.entries.front()?.id;
+        if first == id {
+            return Some(0);
+        }
+        if self.is_sorted {
+            let wanted = distance(first, id);
+            return self.entries.binary_search_by_key(&wanted, |e| distance(first, e.id)).ok();
+        }
+        self.entries.iter().position(|e| e.id == id)
+    }
+}
+
+fn send(forward: &Forward<'_>, version: Version, kept: Option<&Message>, out: &mut Out) {
+    out.publish(|bytes| forward.encode_head(version, bytes), forward.message.payload, kept);
+}
+
+/// How far `id` comes after `first`, going round.
+fn distance(first: u16, id: u16) -> u16 {
+    id.wrapping_sub(first)
+}
+
+fn is_sorted(entries: &VecDeque<Entry>) -> bool {
+    let Some(first) = entries.front() else { return true };
+    entries.iter().map(|e| distance(first.id, e.id)).is_sorted_by(|a, b| a < b)
+}
