@@ -1,12 +1,12 @@
 //! Which peer has claimed which client id: a shard's copy of the peers' claims, for the client ids
 //! whose home it is. The claims of a peer that cannot be reached stay and count for nothing.
 
+use cluster::Stamp;
 use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::Stamp;
 use crate::routes::Place;
 
 /// Client id → peers that claim it.

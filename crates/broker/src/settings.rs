@@ -4,6 +4,9 @@
 
 use std::time::Duration;
 
+use mqtt::QoS;
+use mqtt::session::Limits;
+
 /// The rules for the clients of a listener (`zone.<name>.*`, and `mqtt.*` where the zone says nothing).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Zone {
@@ -66,6 +69,29 @@ pub struct Zone {
     pub username_as_client_id: bool,
     /// Given to 5.0 clients that ask for it (`response_information`).
     pub response_information: Option<String>,
+}
+
+impl Zone {
+    /// What of it the protocol state of a client needs.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            packet_bytes_max: self.packet_bytes_max,
+            topic_levels_max: u16::try_from(self.topic_levels_max).unwrap_or(u16::MAX),
+            qos_max: QoS::from_bits(self.qos_max).unwrap_or(QoS::ExactlyOnce),
+            topic_alias_max: self.topic_alias_max,
+            retain_available: self.retain,
+            wildcard_available: self.wildcard_subscription,
+            shared_available: self.shared_subscription,
+            inflight_max: self.inflight_max,
+            awaiting_rel_max: self.awaiting_rel_max,
+            await_rel_timeout_ms: u64::try_from(self.await_rel_timeout.as_millis()).unwrap_or(u64::MAX),
+            server_keep_alive: self.server_keepalive,
+            keep_alive_backoff: self.keepalive_backoff as f32,
+            session_expiry_max: u32::MAX,
+            response_information: self.response_information.as_deref().map(Into::into),
+            upgrade_qos: self.upgrade_qos,
+        }
+    }
 }
 
 /// What happens to a client that may not do what it tries.

@@ -1,0 +1,263 @@
+//! What waits for one session: the messages that its window, or its connection, has no room for. It is
+//! bounded; when it is full the oldest message goes, as in EMQ X 4.4. With priorities each topic of the
+//! table has a queue of its own with the same limit, the greater priority goes first, and after ten
+//! times its priority messages lets the next one through.
+
+use std::collections::VecDeque;
+
+use mqtt::Message;
+
+use crate::settings::{DefaultPriority, MailboxRules};
+use crate::subscription::Options;
+
+/// Messages that a queue sends, per unit of its priority, before the next one has its turn.
+const TURN: u32 = 10;
+
+/// A message that waits, with what its subscription asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    pub(crate) message: Message,
+    /// The subscription's options, where `qos` is already the QoS of this delivery and
+    /// `retain_as_published` its retain flag. See [`Options::pack`].
+    pub(crate) options: u32,
+}
+
+impl Letter {
+    pub(crate) fn new(message: Message, options: Options) -> Letter {
+        Letter { message, options: options.pack() }
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        Options::unpack(self.options)
+    }
+}
+
+/// The bounded queue of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    /// Topics without a priority of their own, and all topics where there are no priorities.
+    plain: VecDeque<Letter>,
+    ranked: Option<Box<Ranked>>,
+    /// QoS 0 messages among them.
+    qos0: usize,
+    pub(crate) dropped: u64,
+}
+
+#[derive(Debug, Default)]
+struct Ranked {
+    /// By priority, the greatest first.
+    queues: Vec<(u32, VecDeque<Letter>)>,
+    /// The queue whose turn it is, and how many it may still send.
+    turn: Option<(u32, u32)>,
+}
+
+/// What became of a letter.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    Kept,
+    /// It was kept, and the oldest one had to go.
+    Displaced,
+    /// QoS 0 messages are not kept here.
+    Refused,
+}
+
+impl Mailbox {
+    pub(crate) fn push(&mut self, letter: Letter, rules: &MailboxRules) -> Pushed {
+        if letter.options().qos == 0 && !rules.store_qos0 {
+            self.dropped += 1;
+            return Pushed::Refused;
+        }
+        self.qos0 += usize::from(letter.options().qos == 0);
+        let queue = if rules.priorities.is_empty() {
+            &mut self.plain
+        } else {
+            let priority = priority(letter.message.view().topic, rules);
+            self.ranked.get_or_insert_default().queue(priority)
+        };
+        queue.push_back(letter);
+        if rules.len_max == 0 || queue.len() <= rules.len_max {
+            return Pushed::Kept;
+        }
+        let oldest = queue.pop_front();
+        self.qos0 -= oldest.map_or(0, |l| usize::from(l.options().qos == 0));
+        self.dropped += 1;
+        Pushed::Displaced
+    }
+
+    /// Adds a message that must not be lost: whoever brings these looks for room first.
+    pub(crate) fn push_owed(&mut self, letter: Letter) {
+        self.qos0 += usize::from(letter.options().qos == 0);
+        self.plain.push_back(letter);
+    }
+
+    /// Puts back what could not be sent after all, before everything else.
+    pub(crate) fn push_front(&mut self, letter: Letter) {
+        self.qos0 += usize::from(letter.options().qos == 0);
+        self.plain.push_front(letter);
+    }
+
+    /// Takes the next message.
+    pub(crate) fn pop(&mut self) -> Option<Letter> {
+        // With priorities only what was put back is in the plain queue.
+        let letter = match &mut self.ranked {
+            Some(ranked) => self.plain.pop_front().or_else(|| ranked.pop()),
+            None => self.plain.pop_front(),
+        }?;
+        self.qos0 -= usize::from(letter.options().qos == 0);
+        Some(letter)
+    }
+
+    /// Whether QoS 0 messages wait, which later ones must not overtake.
+    pub(crate) fn has_qos0(&self) -> bool {
+        self.qos0 > 0
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        let ranked = self.ranked.as_ref().map_or(0, |r| r.queues.iter().map(|(_, q)| q.len()).sum());
+        self.plain.len() + ranked
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.plain.is_empty()
+            && self.ranked.as_ref().is_none_or(|r| r.queues.iter().all(|(_, q)| q.is_empty()))
+    }
+
+    /// Everything, the greatest priority first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Letter> {
+        let ranked = self.ranked.iter().flat_map(|r| r.queues.iter().flat_map(|(_, q)| q.iter()));
+        self.plain.iter().chain(ranked)
+    }
+
+    /// Gives room that is not needed back.
+    pub(crate) fn shrink(&mut self) {
+        if self.plain.is_empty() && self.plain.capacity() > 0 {
+            self.plain = VecDeque::new();
+        }
+    }
+}
+
+impl Ranked {
+    fn queue(&mut self, priority: u32) -> &mut VecDeque<Letter> {
+        let at = match self.queues.binary_search_by(|(p, _)| priority.cmp(p)) {
+            Ok(at) => at,
+            Err(at) => {
+                self.queues.insert(at, (priority, VecDeque::new()));
+                at
+            }
+        };
+        &mut self.queues[at].1
+    }
+
+    fn pop(&mut self) -> Option<Letter> {
+        let filled = |at: &usize| !self.queues[*at].1.is_empty();
+        let first = (0..self.queues.len()).find(filled)?;
+        let current = self.turn.and_then(|(p, left)| {
+            let at = self.queues.iter().position(|(q, _)| *q == p)?;
+            (filled(&at)).then_some((at, left))
+        });
+        let (at, left) = match current {
+            Some((at, left)) if left > 0 => (at, left),
+            // Its turn is over: the next one that has something, after the last one the first again.
+            Some((at, _)) => {
+                let next = (at + 1..self.queues.len()).find(filled).unwrap_or(first);
+                (next, self.queues[next].0.saturating_mul(TURN).max(1))
+            }
+            None => (first, self.queues[first].0.saturating_mul(TURN).max(1)),
+        };
+        self.turn = Some((self.queues[at].0, left - 1));
+        self.queues[at].1.pop_front()
+    }
+}
+
+fn priority(topic: &str, rules: &MailboxRules) -> u32 {
+    let own = rules.priorities.iter().find(|(t, _)| t == topic).map(|(_, p)| u32::from(*p));
+    own.unwrap_or(match rules.default_priority {
+        DefaultPriority::Highest => u32::MAX,
+        DefaultPriority::Lowest => 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use mqtt::{Epoch, MessageRef, Properties, QoS};
+
+    use super::*;
+
+    fn letter(topic: &str, payload: &str, qos: u8) -> Letter {
+        let message = MessageRef {
+            topic,
+            payload: payload.as_bytes(),
+            properties: Properties::NONE,
+            qos: QoS::ExactlyOnce,
+            retain: false,
+            created: Epoch(0),
+            expiry: None,
+            publisher: "",
+        };
+        Letter::new(message.to_message(), Options { qos, ..Options::default() })
+    }
+
+    fn all(mailbox: &mut Mailbox) -> Vec<String> {
+        let next = |l: Letter| String::from_utf8_lossy(l.message.payload()).into_owned();
+        std::iter::from_fn(|| mailbox.pop().map(next)).collect()
+    }
+
+    #[test]
+    fn the_oldest_goes_when_there_is_no_room() {
+        let rules = MailboxRules { len_max: 2, ..MailboxRules::default() };
+        let mut mailbox = Mailbox::default();
+        assert_eq!(mailbox.push(letter("t", "1", 0), &rules), Pushed::Kept);
+        assert_eq!(mailbox.push(letter("t", "2", 1), &rules), Pushed::Kept);
+        assert!(mailbox.has_qos0());
+        assert_eq!(mailbox.push(letter("t", "3", 1), &rules), Pushed::Displaced);
+        assert!(!mailbox.has_qos0());
+        let first = mailbox.pop().unwrap();
+        mailbox.push_front(first);
+        assert_eq!((mailbox.len(), all(&mut mailbox)), (2, vec!["2".into(), "3".into()]));
+        assert!(mailbox.is_empty() && mailbox.dropped == 1);
+    }
+
+    #[test]
+    fn qos_0_waits_only_where_the_rules_say_so_and_zero_is_no_limit() {
+        let rules = MailboxRules { len_max: 0, store_qos0: false, ..MailboxRules::default() };
+        let mut mailbox = Mailbox::default();
+        assert_eq!(mailbox.push(letter("t", "0", 0), &rules), Pushed::Refused);
+        for n in 0..5000 {
+            assert_eq!(mailbox.push(letter("t", &n.to_string(), 1), &rules), Pushed::Kept);
+        }
+        assert_eq!(mailbox.len(), 5000);
+    }
+
+    #[test]
+    fn the_greater_priority_goes_first_and_lets_others_through_after_its_turn() {
+        let priorities = vec![("high".to_owned(), 2), ("low".to_owned(), 1)];
+        let rules = MailboxRules {
+            len_max: 30,
+            priorities,
+            default_priority: DefaultPriority::Lowest,
+            ..MailboxRules::default()
+        };
+        let mut mailbox = Mailbox::default();
+        for _ in 0..12 {
+            mailbox.push(letter("other", "o", 1), &rules);
+            mailbox.push(letter("low", "l", 1), &rules);
+        }
+        for _ in 0..31 {
+            mailbox.push(letter("high", "h", 1), &rules);
+        }
+        assert_eq!((mailbox.dropped, mailbox.iter().count()), (1, 54), "each priority has the whole limit");
+        let order = all(&mut mailbox).concat();
+        let expected = format!("{}{}o{}{}o", "h".repeat(20), "l".repeat(10), "h".repeat(10), "l".repeat(2));
+        assert!(order.starts_with(&expected), "{order}");
+    }
+
+    #[test]
+    fn the_default_priority_may_be_the_highest() {
+        let priorities = vec![("high".to_owned(), 255)];
+        let rules = MailboxRules { priorities, ..MailboxRules::default() };
+        let mut mailbox = Mailbox::default();
+        mailbox.push(letter("high", "h", 1), &rules);
+        mailbox.push(letter("other", "o", 1), &rules);
+        assert_eq!(all(&mut mailbox), ["o", "h"]);
+    }
+}

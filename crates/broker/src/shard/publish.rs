@@ -1,0 +1,349 @@
+//! PUBLISH: may it, is it retained, who gets it. Own sessions at once, other places in one frame each.
+
+use mqtt::session::{Published, Ticket as AckTicket};
+use mqtt::{Message, MessageRef, Now, Properties, QoS, Reason};
+use smallvec::SmallVec;
+
+use super::{Pending, Shard};
+use crate::access::{Verdict, Who};
+use crate::client::{Life, Publishing};
+use crate::effects::{ConnId, Effects, Ticket, Wait};
+use crate::frame::{self, Publication, Reach};
+use crate::groups::{Candidate, GroupTargets, Pick, Publisher, choose};
+use crate::routes::Place;
+use crate::settings::DenyAction;
+
+/// Picks of group members at other places, by place.
+type Picks = SmallVec<[(Place, usize, Pick); 4]>;
+
+impl Shard {
+    /// A client has published.
+    pub(super) fn publish_from(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        published: &Published<'_>,
+        _now: Now,
+        fx: &mut impl Effects,
+    ) {
+        self.count_published(slot, published.qos);
+        if self.may_publish(slot, published) == Verdict::Deny {
+            self.deny_publish(slot, conn, published.ticket, fx);
+            return;
+        }
+        let client = &mut self.clients[slot as usize];
+        let publisher = client.id.clone();
+        let mut publishing = client
+            .publishing
+            .take()
+            .unwrap_or_else(|| Box::new(Publishing { token: self.rng.next(), ..Publishing::default() }));
+        let mut mounted = std::mem::take(&mut self.topic);
+        mounted.clear();
+        let topic = match &client.mount {
+            None => &*published.topic,
+            Some(mount) => {
+                mounted.push_str(mount);
+                mounted.push_str(&published.topic);
+                &mounted
+            }
+        };
+        let message = MessageRef {
+            topic,
+            payload: published.payload,
+            properties: Properties::trusted(&published.properties),
+            qos: published.qos,
+            retain: published.retain,
+            created: fx.epoch(),
+            expiry: published.expiry,
+            publisher: &publisher,
+        };
+        let mut kept = None;
+        let stored = if published.retain { self.retain(&message, &mut kept, fx) } else { None };
+        let reached = self.route(&message, &mut kept, Some(slot), &mut publishing, fx);
+        let reason = if reached == 0 { Reason::NoMatchingSubscribers } else { Reason::Success };
+        self.topic = mounted;
+        self.clients[slot as usize].publishing = Some(publishing);
+        self.answer_publish(slot, conn, published.ticket, reason, stored, fx);
+    }
+
+    /// Something that is not of a client's connection is published: `$SYS`, a will, an operator's
+    /// message. Retained, if it says so.
+    pub fn publish_local(&mut self, message: &MessageRef<'_>, fx: &mut impl Effects) {
+        let mut kept = None;
+        if message.retain
+            && let Some(ticket) = self.retain(message, &mut kept, fx)
+        {
+            // Nobody waits for the disk here.
+            self.pending.try_remove(ticket.0 as usize);
+        }
+        self.stats.messages_publish += 1;
+        let mut publishing = Publishing { token: self.rng.next(), ..Publishing::default() };
+        self.route(message, &mut kept, None, &mut publishing, fx);
+    }
+
+    /// A frame from another place: own sessions get it, and of a peer's the sibling shards; it never
+    /// goes on to a node. `from` is the place that sent it.
+    pub fn forwarded(&mut self, from: Place, bytes: &[u8], fx: &mut impl Effects) {
+        let parsed = frame::parse(bytes)
+            .and_then(|frame| mqtt::message::decode(frame.message).ok().map(|message| (frame, message)));
+        let Some((frame, message)) = parsed else {
+            self.stats.frames_bad += 1;
+            return;
+        };
+        let mut kept = None;
+        let mut publishing = Publishing::default();
+        let publication = frame.publication;
+        let mut places: SmallVec<[Place; 8]> = SmallVec::new();
+        if frame.reach == Reach::Everyone {
+            publishing.targets.look_up(message.topic, &self.lookup(fx));
+            for target in &publishing.targets.own {
+                self.deliver(*target, &message, &mut kept, publication, None, fx);
+            }
+            if from.is_peer() {
+                places.extend(publishing.targets.places.iter().copied().filter(|p| !p.is_peer()));
+            }
+        }
+        let mut groups: Vec<GroupTargets> = Vec::new();
+        let mut picks = Picks::new();
+        for (name, filter, pick) in frame.picks() {
+            let here = self.lookup(fx).group_here(name, filter);
+            let Some((candidate, pick)) = resolve(&here, pick, from) else {
+                self.stats.shared_missed += 1;
+                continue;
+            };
+            match candidate.own {
+                Some(group) => self.deliver_to_member(group, pick, &message, &mut kept, publication, fx),
+                None => {
+                    picks.push((candidate.place, groups.len(), pick));
+                    groups.push(here);
+                }
+            }
+        }
+        self.send_frames(&message, publication, frame.reach, &places, &groups, &picks, fx);
+    }
+
+    /// Gives a message to everyone who wants its topic. Returns how many sessions and places that were.
+    pub(super) fn route(
+        &mut self,
+        message: &MessageRef<'_>,
+        kept: &mut Option<Message>,
+        from: Option<u32>,
+        publishing: &mut Publishing,
+        fx: &mut impl Effects,
+    ) -> usize {
+        let Publishing { targets, picks: remembered, token } = publishing;
+        targets.look_up(message.topic, &self.lookup(fx));
+        if targets.is_empty() {
+            if !message.topic.starts_with("$SYS/") {
+                self.stats.messages_dropped += 1;
+                self.stats.messages_dropped_no_subscribers += 1;
+            }
+            return 0;
+        }
+        let publication = self.next_publication();
+        for target in &targets.own {
+            self.deliver(*target, message, kept, publication, from, fx);
+        }
+        let mut reached = targets.own.len() + targets.places.len();
+        let mut picks = Picks::new();
+        for (n, group) in targets.groups.iter().enumerate() {
+            let publisher = Publisher {
+                client: message.publisher.as_bytes(),
+                topic: message.topic.as_bytes(),
+                token: *token,
+            };
+            let Some((candidate, pick)) = choose(group, &publisher, remembered, &mut self.rng) else {
+                continue;
+            };
+            reached += 1;
+            match candidate.own {
+                Some(own) => self.deliver_to_member(own, pick, message, kept, publication, fx),
+                None => picks.push((candidate.place, n, pick)),
+            }
+        }
+        self.send_frames(message, publication, Reach::Everyone, &targets.places, &targets.groups, &picks, fx);
+        reached
+    }
+
+    /// Gives a message of a member that has ended to another one of its group, if there is any.
+    pub(super) fn give_to_another(&mut self, key: &str, message: &Message, fx: &mut impl Effects) {
+        let Some(group) = self.lookup(fx).group(key) else { return };
+        let view = message.view();
+        let publisher = Publisher {
+            client: view.publisher.as_bytes(),
+            topic: view.topic.as_bytes(),
+            token: self.rng.next(),
+        };
+        let Some((candidate, pick)) = choose(&group, &publisher, &mut Default::default(), &mut self.rng)
+        else {
+            return;
+        };
+        let publication = self.next_publication();
+        match candidate.own {
+            Some(own) => {
+                self.deliver_to_member(own, pick, &view, &mut Some(message.clone()), publication, fx);
+            }
+            None => {
+                let picks = Picks::from_elem((candidate.place, 0, pick), 1);
+                self.send_frames(&view, publication, Reach::Picks, &[], &[group], &picks, fx);
+            }
+        }
+    }
+
+    /// One frame to each place that has plain subscribers or was picked.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one frame, each from another place")]
+    fn send_frames(
+        &mut self,
+        message: &MessageRef<'_>,
+        publication: Publication,
+        reach: Reach,
+        places: &[Place],
+        groups: &[GroupTargets],
+        picks: &Picks,
+        fx: &mut impl Effects,
+    ) {
+        if places.is_empty() && picks.is_empty() {
+            return;
+        }
+        let mut bytes = std::mem::take(&mut self.frame);
+        let only_picked = picks.iter().enumerate().filter(|(n, (place, ..))| {
+            !places.contains(place) && !picks[..*n].iter().any(|(before, ..)| before == place)
+        });
+        let only_picked: SmallVec<[Place; 8]> = only_picked.map(|(_, (place, ..))| *place).collect();
+        let plain = places.iter().map(|place| (*place, reach));
+        // A place that was only picked has no plain subscriber as far as is known here, but it may have
+        // just got one, and that one may have it.
+        let picked = only_picked.iter().map(|place| (*place, reach));
+        for (place, reach) in plain.chain(picked) {
+            frame::begin(&mut bytes, publication, reach);
+            for (_, group, pick) in picks.iter().filter(|(p, ..)| *p == place) {
+                frame::pick(&mut bytes, &groups[*group].name, &groups[*group].filter, *pick);
+            }
+            message.encode(&mut bytes);
+            fx.forward(place, &bytes);
+            self.stats.messages_forward += u64::from(place.is_peer());
+        }
+        self.frame = bytes;
+    }
+
+    /// Hands a message to the retained store. `Some`: the answer comes with this ticket.
+    fn retain(
+        &mut self,
+        message: &MessageRef<'_>,
+        kept: &mut Option<Message>,
+        fx: &mut impl Effects,
+    ) -> Option<Ticket> {
+        self.stats.messages_retained += 1;
+        let kept = kept.get_or_insert_with(|| message.to_message());
+        let ticket = Ticket(self.pending.insert(Pending::Settle { client: u32::MAX, request: 0 }) as u64);
+        if fx.retain(kept, ticket) == Wait::Over {
+            self.pending.try_remove(ticket.0 as usize);
+            return None;
+        }
+        Some(ticket)
+    }
+
+    /// Answers a PUBLISH now, or notes that the answer waits for the disk.
+    fn answer_publish(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        ack: AckTicket,
+        reason: Reason,
+        stored: Option<Ticket>,
+        fx: &mut impl Effects,
+    ) {
+        let Some(client) = self.clients.get_mut(slot as usize) else { return };
+        let Life::Open { session, .. } = &mut client.life else { return };
+        match stored {
+            None => session.accepted(ack, reason, fx.out(conn)),
+            Some(ticket) => {
+                session.defer(ack);
+                if let Some(waits) = self.pending.get_mut(ticket.0 as usize) {
+                    *waits = Pending::Retain { client: slot, opening: client.opening, ticket: ack, reason };
+                }
+            }
+        }
+    }
+
+    fn count_published(&mut self, slot: u32, qos: QoS) {
+        self.clients[slot as usize].info.counts.messages_in += 1;
+        let stats = &mut self.stats;
+        stats.messages_received += 1;
+        stats.messages_publish += 1;
+        match qos {
+            QoS::AtMostOnce => stats.messages_qos0_received += 1,
+            QoS::AtLeastOnce => {
+                stats.messages_qos1_received += 1;
+                stats.packets_puback_sent += 1;
+                stats.packets_sent += 1;
+            }
+            QoS::ExactlyOnce => {
+                stats.messages_qos2_received += 1;
+                stats.packets_pubrec_sent += 1;
+                stats.packets_sent += 1;
+            }
+        }
+    }
+
+    fn may_publish(&mut self, slot: u32, published: &Published<'_>) -> Verdict {
+        let client = &self.clients[slot as usize];
+        if !client.zone.acl {
+            return Verdict::Allow;
+        }
+        let who =
+            Who { client_id: &client.id, username: client.info.username.as_deref(), peer: client.info.peer };
+        let verdict = self.access.publish(&who, &published.topic, published.qos);
+        match verdict {
+            Verdict::Allow => self.stats.client_acl_allow += 1,
+            Verdict::Deny => self.stats.client_acl_deny += 1,
+        }
+        verdict
+    }
+
+    fn deny_publish(&mut self, slot: u32, conn: ConnId, ack: AckTicket, fx: &mut impl Effects) {
+        self.stats.packets_publish_auth_error += 1;
+        let client = &mut self.clients[slot as usize];
+        let disconnect = client.zone.denied == DenyAction::Disconnect;
+        let Life::Open { session, .. } = &mut client.life else { return };
+        if disconnect {
+            session.close(Reason::NotAuthorized, fx.out(conn));
+        } else {
+            session.accepted(ack, Reason::NotAuthorized, fx.out(conn));
+        }
+    }
+
+    pub(super) fn next_publication(&mut self) -> Publication {
+        self.publication = self.publication.wrapping_add(1);
+        Publication(self.publication)
+    }
+}
+
+/// Who a pick from another place means here. A sibling has picked within this shard already; a peer
+/// counts through the shards of this node in their order.
+fn resolve(here: &GroupTargets, pick: Pick, from: Place) -> Option<(Candidate, Pick)> {
+    let own = || here.candidates.iter().find(|c| c.own.is_some()).copied();
+    if !from.is_peer() {
+        return Some((own()?, pick));
+    }
+    let someone_online = here.candidates.iter().any(|c| c.count.online > 0);
+    let weight = |c: &Candidate| u64::from(if someone_online { c.count.online } else { c.count.members });
+    let total: u64 = here.candidates.iter().map(weight).sum();
+    if total == 0 {
+        return None;
+    }
+    let mut n = match pick {
+        Pick::Index(index) => u64::from(index),
+        Pick::Sticky(token) => token,
+    } % total;
+    for candidate in &here.candidates {
+        match n.checked_sub(weight(candidate)) {
+            Some(rest) => n = rest,
+            None => {
+                let index = Pick::Index(n as u32);
+                return Some((*candidate, if matches!(pick, Pick::Sticky(_)) { pick } else { index }));
+            }
+        }
+    }
+    None
+}

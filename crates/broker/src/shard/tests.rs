@@ -1,0 +1,6 @@
+//! Several shards wired together in memory: what a driver does, without sockets and threads.
+
+mod sessions;
+mod sharing;
+mod subscribing;
+mod world;
