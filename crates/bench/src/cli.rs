@@ -13,7 +13,7 @@ use crate::scenarios::{Figures, Needs, SCENARIOS, Scenario, Setting};
 use crate::stream::Layers;
 use crate::tool::{self, Kind, Login, Plan, Say};
 use crate::wire::Version;
-use crate::{Fallible, compare, process, secure};
+use crate::{Fallible, compare, process, relay, secure};
 
 fn option(long: &'static str, short: Option<char>, default: &'static str, help: &'static str) -> Arg {
     let arg = Arg::new(long).long(long).help(help).action(ArgAction::Set);
@@ -145,10 +145,15 @@ fn command() -> Command {
             .args(sizes()),
         )
         .subcommand(
+            Command::new("relay")
+                .about("The ceiling for QoS 0: passes messages on, and nothing else")
+                .arg(option("port", Some('p'), "1883", "port on 127.0.0.1").value_parser(value_parser!(u16))),
+        )
+        .subcommand(
             Command::new("compare")
                 .about("Runs the loads against brokers on this host in turn and writes what came out")
                 .arg(option("ours", None, "", "the directory of a release (holds bin/emqx)"))
-                .arg(option("peer", None, "", "a further broker: mosquitto").action(ArgAction::Append))
+                .arg(option("peer", None, "", "a further broker: mosquitto; or relay, the ceiling").action(ArgAction::Append))
                 .arg(option("only", None, "", "these scenarios, with commas between"))
                 .arg(whole(option("rounds", None, "5", "how often each broker gets each load")))
                 .arg(option("broker-core", None, "0", "the core of the brokers (taskset -c)"))
@@ -174,6 +179,10 @@ pub fn main() -> ExitCode {
     process::raise_files_max();
     let outcome = match matches.subcommand() {
         Some(("run", m)) => run(m),
+        Some(("relay", m)) => {
+            let port = m.get_one::<u16>("port").copied().unwrap_or(1883);
+            relay::run(SocketAddr::from(([127, 0, 0, 1], port))).map_err(Into::into)
+        }
         Some(("compare", m)) => compare_brokers(m),
         Some((name, m)) => tool(name, m),
         None => Ok(()),

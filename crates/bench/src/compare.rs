@@ -45,6 +45,19 @@ pub struct Contender {
 enum Kind {
     Ours(PathBuf),
     Mosquitto,
+    /// No broker, but the ceiling of one.
+    Relay,
+}
+
+impl Kind {
+    /// Whether it can be put under this load.
+    fn can(&self, scenario: &Scenario) -> bool {
+        match self {
+            Kind::Ours(_) => true,
+            Kind::Mosquitto => scenario.needs != Needs::Cluster,
+            Kind::Relay => ["pairs-q0", "fan-out", "fan-in", "latency-q0"].contains(&scenario.name),
+        }
+    }
 }
 
 /// The values that one figure of one scenario took with one broker.
@@ -86,8 +99,13 @@ impl Row {
 fn contenders(order: &Comparison) -> Fallible<Vec<Contender>> {
     let mut list = Vec::new();
     for peer in &order.peers {
+        if peer == "relay" {
+            let version = env!("CARGO_PKG_VERSION").to_owned();
+            list.push(Contender { name: "Relay".to_owned(), version, kind: Kind::Relay });
+            continue;
+        }
         if peer != "mosquitto" {
-            return Err(format!("no peer {peer} is known; there is: mosquitto").into());
+            return Err(format!("no peer {peer} is known; there are: mosquitto, relay").into());
         }
         let help = Command::new(mosquitto()).arg("-h").output();
         let help = help.map_err(|e| format!("mosquitto (apt-get install mosquitto): {e}"))?;
@@ -222,6 +240,9 @@ fn start(contender: &Contender, core: &str) -> Fallible<Running> {
             fs::write(&file, mosquitto_settings(ports, place))?;
             command.arg(mosquitto()).arg("-c").arg(file);
         }
+        Kind::Relay => {
+            command.arg(std::env::current_exe()?).args(["relay", "-p", &ports.plain.to_string()]);
+        }
         Kind::Ours(release) => {
             copy_release(release, &home)?;
             fs::write(home.join("etc/emqx.conf"), our_settings(ports, place))?;
@@ -316,8 +337,7 @@ pub fn run(order: &Comparison) -> Fallible<()> {
         let mut row = Row { scenario, figures: vec![Vec::new(); contenders.len()], failures: Vec::new() };
         for _ in 0..order.rounds {
             for (at, contender) in contenders.iter().enumerate() {
-                let alone = matches!(contender.kind, Kind::Mosquitto);
-                if alone && scenario.needs == Needs::Cluster {
+                if !contender.kind.can(scenario) {
                     continue;
                 }
                 match once(order, contender, scenario) {
@@ -415,6 +435,7 @@ pub fn faults(row: &Row) -> Vec<f64> {
 
 /// How many times better the last contender is than the first; above 1 is better.
 pub fn ratio(series: &[Series], better: Better) -> Option<f64> {
+    // Where the first is not to be put under this load there is no ratio.
     let [first, .., last] = series else { return None };
     let (first, last) = (first.spread().0, last.spread().0);
     let ratio = if better == Better::More { last / first } else { first / last };

@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod links;
 mod plot;
 pub mod process;
+mod relay;
 mod report;
 pub mod scenarios;
 mod secure;
