@@ -174,8 +174,7 @@ impl Node {
             let old = self.now.unix.saturating_sub(member.since) > CLEANED_EAGER;
             wanted.insert(member.name.clone(), if old { PAUSE_CLEANED } else { 0 });
         }
-        let news =
-            |f: &&state::Farewell| !f.told && self.now.unix.saturating_sub(f.record.since) < FAREWELL_EAGER;
+        let news = |f: &&state::Farewell| !f.told && self.now.unix.saturating_sub(f.since) < FAREWELL_EAGER;
         for farewell in self.own.farewells.iter().filter(news) {
             wanted
                 .extend(farewell.to.iter().filter(|(id, _)| !linked(id)).map(|(_, name)| (name.clone(), 0)));

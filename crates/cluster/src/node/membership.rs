@@ -349,7 +349,7 @@ impl Node {
         record.state = State::Left;
         record.since = self.now.unix;
         record.stamp = self.clock.tick(self.own.id, Some(record.stamp), self.now);
-        self.own.remember_farewell(record.clone());
+        self.own.remember_farewell(&record);
         self.own.members.merge(record);
         self.tell_members();
     }
@@ -415,7 +415,9 @@ impl Node {
         let Some(farewell) = self.own.farewells.iter().find(due) else { return };
         let mut body = Vec::new();
         put(&mut body, 1, &farewell.cluster.encode());
-        put_with(&mut body, 2, |out| farewell.record.encode(out));
+        for record in &farewell.records {
+            put_with(&mut body, 2, |out| record.encode(out));
+        }
         let _ = self.say(id, frame::GOODBYE, &body);
     }
 
@@ -423,7 +425,7 @@ impl Node {
         let Some((cluster, records)) = read_members(body) else { return };
         let own = self.own.id;
         if cluster == self.own.cluster {
-            for record in records.into_iter().filter(|r| r.state == State::Left && r.id != own) {
+            for record in records.into_iter().filter(|r| r.state.is_final() && r.id != own) {
                 self.merge(record, None, fx);
             }
         }

@@ -49,8 +49,10 @@ impl std::error::Error for StartError {}
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Farewell {
     pub cluster: ClusterId,
-    /// Our former record, in its final state.
-    pub record: Member,
+    /// When it was left, in milliseconds since 1970.
+    pub since: u64,
+    /// Final records: our own, and those that we may have been the only one to know.
+    pub records: Vec<Member>,
     pub to: BTreeMap<NodeId, NodeName>,
     /// Some member knows and tells the others; those in `to` are still told when they turn up here.
     pub told: bool,
@@ -79,7 +81,10 @@ impl Own {
         for farewell in &self.farewells {
             put_with(&mut out, 6, |out| {
                 put(out, 1, &farewell.cluster.encode());
-                put_with(out, 2, |out| farewell.record.encode(out));
+                for record in &farewell.records {
+                    put_with(out, 2, |out| record.encode(out));
+                }
+                put_u64(out, 5, farewell.since);
                 for (id, name) in &farewell.to {
                     put(out, 3, &[&id.0, name.as_str().as_bytes()].concat());
                 }
@@ -131,7 +136,7 @@ impl Own {
     }
 
     /// Remembers whom to tell that we have left.
-    pub fn remember_farewell(&mut self, record: Member) {
+    pub fn remember_farewell(&mut self, record: &Member) {
         let to: BTreeMap<_, _> = self
             .members
             .all()
@@ -140,7 +145,10 @@ impl Own {
             .map(|m| (m.id, m.name.clone()))
             .collect();
         if !to.is_empty() {
-            self.farewells.push(Farewell { cluster: self.cluster, record, to, told: false });
+            let since = record.since;
+            let finals = self.members.all().filter(|m| m.state.is_final() && m.id != record.id).cloned();
+            let records = finals.chain([record.clone()]).collect();
+            self.farewells.push(Farewell { cluster: self.cluster, since, records, to, told: false });
             if self.farewells.len() > FAREWELLS_MAX {
                 self.farewells.remove(0);
             }
@@ -153,19 +161,21 @@ fn read_name(content: &[u8]) -> Option<NodeName> {
 }
 
 fn decode_farewell(content: &[u8]) -> Option<Farewell> {
-    let (mut cluster, mut record, mut to, mut told) = (None, None, BTreeMap::new(), false);
+    let (mut cluster, mut since, mut records, mut to, mut told) =
+        (None, 0, Vec::new(), BTreeMap::new(), false);
     let mut reader = Reader(content);
     while let Some((number, content)) = reader.field() {
         match number {
             1 => cluster = ClusterId::decode(content),
-            2 => record = Member::decode(content),
+            2 => records.push(Member::decode(content)?),
             3 => {
                 let (id, name) = content.split_at_checked(16)?;
                 to.insert(NodeId::from_slice(id)?, read_name(name)?);
             }
             4 => told = as_u64(content)? != 0,
+            5 => since = as_u64(content)?,
             _ => {}
         }
     }
-    Some(Farewell { cluster: cluster?, record: record?, to, told })
+    Some(Farewell { cluster: cluster?, since, records, to, told })
 }
