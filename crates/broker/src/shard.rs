@@ -24,7 +24,7 @@ use mqtt::{Message, Now, Reason};
 use slab::Slab;
 
 use crate::access::Access;
-use crate::client::{Client, Life};
+use crate::client::{Client, Life, Publishing};
 use crate::effects::{Cause, ConnId, Effects, Extent, Ticket, Wait, Wish};
 use crate::groups::{Groups, Rng};
 use crate::registry::Registry;
@@ -75,6 +75,8 @@ pub struct Shard {
     publication: u64,
     /// Connections that were let in; tells one from the next of the same client.
     openings: u64,
+    /// The last topic that came from another place, or from this node itself.
+    elsewhere: Publishing,
     /// Reused buffers, so that a message costs no allocation.
     frame: Vec<u8>,
     topic: String,
@@ -116,6 +118,7 @@ impl Shard {
             gauges: Gauges::default(),
             publication: rng.next(),
             openings: 0,
+            elsewhere: Publishing::default(),
             frame: Vec::new(),
             topic: String::new(),
             batch: Vec::new(),

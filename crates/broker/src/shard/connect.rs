@@ -275,7 +275,8 @@ impl Shard {
     /// Ends a connection that waited and whose place a newer one has taken.
     pub(super) fn turn_away(&mut self, waiting: Option<Waiting>, fx: &mut impl Effects) {
         if let Some(waiting) = waiting {
-            self.refuse_waiting(waiting, Reason::SessionTakenOver, fx);
+            // A CONNACK has no code for a session that was taken over.
+            self.refuse_waiting(waiting, Reason::Unspecified, fx);
         }
     }
 

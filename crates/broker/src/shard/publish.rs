@@ -77,8 +77,10 @@ impl Shard {
             self.pending.try_remove(ticket.0 as usize);
         }
         self.stats.messages_publish += 1;
-        let mut publishing = Publishing { token: self.rng.next(), ..Publishing::default() };
+        let mut publishing = std::mem::take(&mut self.elsewhere);
+        publishing.token = self.rng.next();
         self.route(message, &mut kept, None, &mut publishing, fx);
+        self.elsewhere = publishing;
     }
 
     /// A frame from another place: own sessions get it, and of a peer's the sibling shards; it never
@@ -91,10 +93,10 @@ impl Shard {
             return;
         };
         let mut kept = None;
-        let mut publishing = Publishing::default();
         let publication = frame.publication;
         let mut places: SmallVec<[Place; 8]> = SmallVec::new();
         if frame.reach == Reach::Everyone {
+            let mut publishing = std::mem::take(&mut self.elsewhere);
             publishing.targets.look_up(message.topic, &self.lookup(fx));
             for target in &publishing.targets.own {
                 self.deliver(*target, &message, &mut kept, publication, None, fx);
@@ -102,6 +104,7 @@ impl Shard {
             if from.is_peer() {
                 places.extend(publishing.targets.places.iter().copied().filter(|p| !p.is_peer()));
             }
+            self.elsewhere = publishing;
         }
         let mut groups: Vec<GroupTargets> = Vec::new();
         let mut picks = Picks::new();

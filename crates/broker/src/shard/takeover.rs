@@ -11,6 +11,7 @@ use cluster::Stamp;
 use mqtt::Now;
 use mqtt::session::Flight;
 
+use super::connect::decoded;
 use super::{Pending, Shard};
 use crate::client::{Arriving, Ask, Away, Leaving, LeavingStep, Life, NEVER, Waiting, Will};
 use crate::effects::{Cause, Effects, Extent};
@@ -265,6 +266,16 @@ impl Shard {
             let kept = KeptSession::decode(&bytes);
             self.stats.frames_bad += u64::from(kept.is_none());
             kept
+        });
+        // A newer connection that wants no session has come meanwhile.
+        let wants_none = waiting.as_ref().and_then(|w| decoded(&w.packet)).is_some_and(|c| c.clean_start);
+        let kept = kept.filter(|_| {
+            if wants_none {
+                self.stats.session_discarded += 1;
+                let id = &self.clients[slot as usize].id;
+                fx.tell(from, id, &Told::Settled.encode(id, request));
+            }
+            !wants_none
         });
         match (kept, waiting) {
             (Some(kept), waiting) => self.take_in(slot, from, request, kept, waiting, now, fx),

@@ -189,6 +189,40 @@ fn a_clean_start_ends_the_session_on_the_other_node() {
 }
 
 #[test]
+fn the_last_of_several_connections_gets_the_session_or_none_as_it_asked() {
+    let mut world = World::new(2, 1);
+    let old = world.connect(0, "x", KEPT);
+    world.got(old);
+    world.subscribe(old, "t", 1);
+    let (first, second) = (world.connect_only(1, "x", KEPT), world.connect_only(1, "x", V5));
+    world.settle();
+    assert_eq!(world.got(first), ["CONNACK unspecified_error"]);
+    assert_eq!(world.got(second), ["CONNACK success"]);
+    world.wait(1000);
+    assert_eq!(world.machines[0].shard.gauges().sessions, 0);
+    world.publish(second, "t", "x", 0);
+    assert!(world.payloads(second).is_empty());
+    assert_eq!((world.closed(second), &world.machines[1].driver.paused), (None, &vec![]));
+}
+
+#[test]
+fn a_client_that_comes_back_to_the_old_node_while_its_session_moves_gets_it_back() {
+    let mut world = World::new(2, 1);
+    let old = world.connect(0, "x", KEPT);
+    world.got(old);
+    world.subscribe(old, "t", 1);
+    let away = world.connect(1, "x", KEPT);
+    // The session has not settled on the other node.
+    let back = world.connect_only(0, "x", KEPT);
+    world.wait(1000);
+    assert_eq!(world.closed(away), Some(Cause::TakenOver));
+    assert_eq!(world.got(back), ["CONNACK success present"]);
+    world.publish(back, "t", "here", 1);
+    assert_eq!(world.payloads(back), ["here"]);
+    assert_eq!(world.machines[1].shard.gauges().sessions, 0);
+}
+
+#[test]
 fn a_session_comes_back_and_forth_many_times_and_loses_nothing() {
     let mut world = World::new(3, 2);
     let p = world.connect(0, "p0", V5);
