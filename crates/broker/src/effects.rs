@@ -106,7 +106,7 @@ pub trait Effects {
     fn out(&mut self, conn: ConnId) -> &mut Out;
 
     /// Ends a connection once its output is sent. The shard has forgotten it; nothing comes in for it
-    /// any more.
+    /// any more. It may be paused.
     fn close(&mut self, conn: ConnId, cause: Cause);
 
     /// Stops reading from a connection (its session is on its way), until [`Effects::resume`].

@@ -57,6 +57,7 @@ impl Effects for Driver {
     fn close(&mut self, conn: ConnId, cause: Cause) {
         assert!(!self.closed.iter().any(|(c, _)| *c == conn), "a connection is closed once");
         self.closed.push((conn, cause));
+        self.resume(conn);
     }
 
     fn pause(&mut self, conn: ConnId) {
