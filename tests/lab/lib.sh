@@ -48,7 +48,7 @@ node() {
 on() {
 	local h=$1
 	shift
-	LAB_TIMEOUT=60 $NET exec "$h" env -C "$DIR/$h" "$@"
+	LAB_TIMEOUT=${LAB_TIMEOUT:-60} $NET exec "$h" env -C "$DIR/$h" "$@"
 }
 
 # start HOST [NAME=VALUE...] : bin/emqx start, which says that it worked.
