@@ -2,6 +2,7 @@
 //! `compare`.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::scenarios::{Figures, Needs, SCENARIOS, Scenario, Setting};
 use crate::stream::Layers;
 use crate::tool::{self, Kind, Login, Plan, Say};
 use crate::wire::Version;
-use crate::{Fallible, compare, process, relay, secure};
+use crate::{Fallible, compare, guard, process, relay, secure};
 
 fn option(long: &'static str, short: Option<char>, default: &'static str, help: &'static str) -> Arg {
     let arg = Arg::new(long).long(long).help(help).action(ArgAction::Set);
@@ -145,6 +146,13 @@ fn command() -> Command {
             .args(sizes()),
         )
         .subcommand(
+            Command::new("guard")
+                .about("Counts the hot path's instructions with callgrind and compares them with a table")
+                .arg(option("table", None, "crates/bench/instructions.tsv", "the table"))
+                .arg(switch("write", None, "false", "renews the table"))
+                .arg(option("work", None, "", "the work of one case, for callgrind to look at").hide(true)),
+        )
+        .subcommand(
             Command::new("relay")
                 .about("The ceiling for QoS 0: passes messages on, and nothing else")
                 .arg(option("port", Some('p'), "1883", "port on 127.0.0.1").value_parser(value_parser!(u16))),
@@ -179,6 +187,10 @@ pub fn main() -> ExitCode {
     process::raise_files_max();
     let outcome = match matches.subcommand() {
         Some(("run", m)) => run(m),
+        Some(("guard", m)) => match text(m, "work") {
+            Some(name) => guard::work(name),
+            None => guard::run(Path::new(text(m, "table").unwrap_or_default()), flag(m, "write")),
+        },
         Some(("relay", m)) => {
             let port = m.get_one::<u16>("port").copied().unwrap_or(1883);
             relay::run(SocketAddr::from(([127, 0, 0, 1], port))).map_err(Into::into)

@@ -6,7 +6,9 @@
 pub mod cli;
 pub mod compare;
 pub mod fleet;
+mod guard;
 pub mod histogram;
+pub mod hot;
 pub mod ledger;
 pub mod links;
 mod plot;
