@@ -173,6 +173,12 @@ impl Message {
         &self.0
     }
 
+    /// How many hold the buffer, this one included.
+    #[cfg(test)]
+    pub(crate) fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     /// Its parts.
     pub fn view(&self) -> MessageRef<'_> {
         view(&self.0).expect("a Message is made from a MessageRef or from checked bytes only")

@@ -506,9 +506,19 @@ fn put(rules: &Rules, out: &mut Out, write: impl FnOnce(&mut Vec<u8>)) {
     }
 }
 
-/// Whether a CONNECT keeps the rules of its zone. Not looked at: the client id, which others may have
-/// to choose first, and the login.
+/// Whether a CONNECT keeps the rules of its version and of its zone. Not looked at: the login, and how
+/// long the client id is.
 pub fn acceptable(connect: &Connect<'_>, limits: &Limits) -> Result<(), Reason> {
+    // [MQTT-3.1.3-8] of 3.1.1: who leaves the client id to the server can have no session of before.
+    // 3.1 has no client ids of no characters.
+    let may_be_chosen = match connect.version {
+        Version::V31 => false,
+        Version::V311 => connect.clean_start,
+        Version::V5 => true,
+    };
+    if connect.client_id.is_empty() && !may_be_chosen {
+        return Err(Reason::ClientIdNotValid);
+    }
     // No extended authentication is offered (§4.12).
     if connect.properties.iter().any(|p| matches!(p, Property::AuthMethod(_))) {
         return Err(Reason::BadAuthenticationMethod);

@@ -244,6 +244,11 @@ impl Outgoing {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.entries.capacity()
+    }
+
     /// Identifiers go round from 1 to 65,535, past those in use [MQTT-2.2.1-4].
     fn next_id(&mut self) -> u16 {
         loop {
