@@ -28,7 +28,7 @@ const HEAD: usize = 22;
 /// An application message whose parts lie somewhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageRef<'a> {
-    /// A valid topic name.
+    /// A valid topic name, of at most 65,535 bytes.
     pub topic: &'a str,
     /// Any bytes.
     pub payload: &'a [u8],
@@ -63,7 +63,7 @@ impl MessageRef<'_> {
 
     /// Bytes of the canonical encoding.
     pub fn encoded_bytes(&self) -> usize {
-        HEAD + self.topic.len() + self.publisher.len() + self.properties.raw().len() + self.payload.len()
+        HEAD + self.parts().iter().map(|part| part.len()).sum::<usize>()
     }
 
     /// Appends the canonical encoding.
@@ -95,14 +95,15 @@ impl MessageRef<'_> {
         head[1] = flags;
         head[2..10].copy_from_slice(&self.created.0.to_be_bytes());
         head[10..14].copy_from_slice(&self.expiry.unwrap_or(0).to_be_bytes());
-        head[14..16].copy_from_slice(&(self.topic.len() as u16).to_be_bytes());
-        head[16..18].copy_from_slice(&(self.publisher.len() as u16).to_be_bytes());
+        head[14..16].copy_from_slice(&(expressible(self.topic).len() as u16).to_be_bytes());
+        head[16..18].copy_from_slice(&(expressible(self.publisher).len() as u16).to_be_bytes());
         head[18..22].copy_from_slice(&(self.properties.raw().len() as u32).to_be_bytes());
         head
     }
 
     fn parts(&self) -> [&[u8]; 4] {
-        [self.topic.as_bytes(), self.publisher.as_bytes(), self.properties.raw(), self.payload]
+        let (topic, publisher) = (expressible(self.topic), expressible(self.publisher));
+        [topic.as_bytes(), publisher.as_bytes(), self.properties.raw(), self.payload]
     }
 }
 
@@ -139,6 +140,12 @@ fn view(bytes: &[u8]) -> Option<MessageRef<'_>> {
         created: Epoch(number(&head[2..10]) as u64),
         expiry: (head[1] & 8 != 0).then(|| number(&head[10..14]) as u32),
     })
+}
+
+/// As much of a text as 65,535 bytes hold. Nothing that came in a packet is longer; a mount point may make
+/// a topic so, which then cannot be delivered, and must do no other harm.
+fn expressible(text: &str) -> &str {
+    &text[..text.floor_char_boundary(usize::from(u16::MAX))]
 }
 
 fn number(bytes: &[u8]) -> usize {
@@ -239,6 +246,14 @@ mod tests {
                 let _ = decode(&changed);
             }
         }
+    }
+
+    #[test]
+    fn a_topic_that_no_packet_can_carry_is_cut_between_characters() {
+        let topic = "é".repeat(40_000);
+        let message = MessageRef { topic: &topic, ..sample() }.to_message();
+        assert_eq!(message.view(), MessageRef { topic: &topic[..65_534], ..sample() });
+        assert_eq!(message.payload(), b"payload");
     }
 
     #[test]

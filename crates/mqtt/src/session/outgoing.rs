@@ -31,7 +31,7 @@ pub enum Delivered {
     Sent,
     /// The window is full. Nothing was changed; try again after [`super::Request::Acked`].
     NoRoom,
-    /// Larger than the client takes: it is dropped as if it had been delivered [MQTT-3.1.2-25].
+    /// Larger than the client takes, or than a packet can be: it is dropped as if it had been delivered [MQTT-3.1.2-25].
     TooLarge,
     /// Its time is over [MQTT-3.3.2-5].
     Expired,
@@ -113,7 +113,7 @@ impl Outgoing {
             alias: None,
         };
         let bytes = forward.bytes(receiver.version);
-        if bytes > receiver.packet_bytes_max as usize {
+        if bytes > receiver.packet_bytes_max as usize || message.topic.len() > usize::from(u16::MAX) {
             return Delivered::TooLarge;
         }
         if how.qos > QoS::AtMostOnce {

@@ -506,6 +506,9 @@ fn nothing_is_sent_that_is_larger_than_the_client_takes() {
         let mut side = Side::new(V5, &[Property::MaxPacketSize(max)], &Limits::default());
         assert_eq!(side.deliver(&message(0, "a"), 0).0, expected);
     }
+    let long = "a".repeat(65_536);
+    let mut side = Side::new(V311, &[], &Limits::default());
+    assert_eq!(side.deliver(&message(1, &long), 1), (Delivered::TooLarge, vec![]));
     let mut side = Side::new(V5, &[Property::MaxPacketSize(8)], &Limits::default());
     assert_eq!(side.deliver(&message(1, "a"), 1), (Delivered::TooLarge, vec![]));
     assert_eq!((side.session.inflight(), side.session.has_room()), (0, true));
