@@ -43,5 +43,5 @@ cp release/etc/acl.conf _rel/emqx/etc/acl.conf
 
 echo "-- make cluster-stop"
 make cluster-stop >/dev/null
-for p in "${pids[@]}"; do [[ ! -d /proc/$p ]] || fail "pid $p is still there"; done
+for p in "${pids[@]}"; do gone "$p" || fail "make cluster-stop left a node running"; done
 make cluster-stop >/dev/null || fail "a second stop fails"

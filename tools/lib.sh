@@ -73,4 +73,9 @@ end_node() {
 	until_ok 15 gone "$pid" || kill -KILL "$pid"
 }
 
-gone() { [[ ! -d /proc/$1 ]] || { echo "pid $1 is still there"; return 1; }; }
+# gone PID : it has ended. A zombie has.
+gone() {
+	local stat
+	stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
+	[[ ${stat##*) } == Z* ]] || { echo "pid $1 is still there"; return 1; }
+}

@@ -80,7 +80,11 @@ async function story (level) {
   for (let i = 0; i < 5; i++) await publisher.publishAsync(topic + '-q', String(i), { qos: 1 })
   kept = await open(B, 'kept', level, keep) // on the other broker
   assert(kept.present || level === '3.1')
-  for (let i = 0; i < 5; i++) assert.strictEqual((await next(kept)).text, String(i))
+  for (let i = 0; i < 5; i++) {
+    let m = await next(kept)
+    while (m.text === 'is ready') m = await next(kept) // its PUBACK may not have been through before the end
+    assert.strictEqual(m.text, String(i))
+  }
   await kept.endAsync()
   await (await open(B, 'kept', level)).endAsync()
   console.log(level + ': persistent session')

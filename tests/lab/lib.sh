@@ -59,7 +59,12 @@ start() {
 }
 stop() { on "$1" ./bin/emqx stop >/dev/null; }
 pid() { on "$1" ./bin/emqx pid; }
-kill9() { kill -KILL "$(pid "$1")"; }
+kill9() {
+	local p
+	p=$(pid "$1")
+	kill -KILL "$p"
+	until_ok 5 gone "$p"
+}
 ctl() {
 	local h=$1
 	shift

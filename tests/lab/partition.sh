@@ -11,7 +11,7 @@ says "Join the cluster successfully." ctl s3 cluster join $n1
 whole=$(status $n1 $n2 $n3)
 all_see "s1 s2 s3" "$whole"
 for h in s1 s2 s3; do on $h mosquitto_sub -h 127.0.0.1 -t stays -i "stays-$h" -k 60 >/dev/null & done
-for h in s1 s2 s3; do until_ok 10 ctl $h clients show "stays-$h"; done
+for h in s1 s2 s3; do until_ok 10 ctl $h clients show "stays-$h" || fail "no client on $h"; done
 since() { ctl "$1" clients show "stays-$1" | grep -o ' connected_at=[0-9]*'; }
 before=$(for h in s1 s2 s3; do since $h; done)
 
