@@ -7,6 +7,7 @@ pub mod ctl;
 pub mod inbox;
 pub mod listen;
 pub mod log;
+pub mod node;
 pub mod persist;
 pub mod settings;
 pub mod stream;

@@ -3,10 +3,12 @@
 //! and an idle one owns no buffer of ours. This room moves bytes; it knows nothing of MQTT packets.
 
 use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
 use mio::net::TcpStream;
-use rustls::ServerConnection;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, Connection, ServerConnection};
 use tungstenite::handshake::server::{ErrorResponse, Request, Response, ServerHandshake};
 use tungstenite::handshake::{HandshakeError, MidHandshake};
 use tungstenite::http::{HeaderValue, StatusCode};
@@ -84,7 +86,7 @@ impl Stream {
     }
 
     /// The TLS session, where there is one: for the client's certificate.
-    pub fn tls(&mut self) -> Option<&ServerConnection> {
+    pub fn tls(&mut self) -> Option<&Connection> {
         self.wire().and_then(|wire| wire.tls.as_deref())
     }
 }
@@ -92,7 +94,7 @@ impl Stream {
 /// TCP, with or without TLS on it.
 pub struct Wire {
     tcp: TcpStream,
-    tls: Option<Box<ServerConnection>>,
+    tls: Option<Box<Connection>>,
 }
 
 impl Wire {
@@ -102,15 +104,38 @@ impl Wire {
     }
 
     /// TLS as a server. The handshake happens inside the first reads and writes.
-    pub fn tls(tcp: TcpStream, config: Arc<rustls::ServerConfig>) -> Result<Wire, rustls::Error> {
-        let mut tls = ServerConnection::new(config)?;
+    pub fn tls_server(tcp: TcpStream, config: Arc<rustls::ServerConfig>) -> Result<Wire, rustls::Error> {
+        Ok(Wire::tls(tcp, ServerConnection::new(config)?.into()))
+    }
+
+    /// TLS as a client that expects the other side to be `name`.
+    pub fn tls_client(
+        tcp: TcpStream,
+        config: Arc<rustls::ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Wire, rustls::Error> {
+        Ok(Wire::tls(tcp, ClientConnection::new(config, name)?.into()))
+    }
+
+    fn tls(tcp: TcpStream, mut tls: Connection) -> Wire {
         // What is written in plain text before the socket takes the cipher text is bounded here; the
         // rest stays with the connection, whose own limit counts.
         tls.set_buffer_limit(Some(64 << 10));
-        Ok(Wire { tcp, tls: Some(Box::new(tls)) })
+        Wire { tcp, tls: Some(Box::new(tls)) }
     }
 
-    fn push(&mut self) -> io::Result<bool> {
+    /// The socket below.
+    pub fn socket(&mut self) -> &mut TcpStream {
+        &mut self.tcp
+    }
+
+    /// Whether bytes are encrypted.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Pushes out what TLS still holds. `true`: nothing is left.
+    pub fn push(&mut self) -> io::Result<bool> {
         let Some(tls) = &mut self.tls else { return Ok(true) };
         while tls.wants_write() {
             match tls.write_tls(&mut self.tcp) {
@@ -121,6 +146,12 @@ impl Wire {
             }
         }
         Ok(true)
+    }
+}
+
+impl AsRawFd for Wire {
+    fn as_raw_fd(&self) -> RawFd {
+        self.tcp.as_raw_fd()
     }
 }
 

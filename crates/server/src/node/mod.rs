@@ -1,0 +1,3 @@
+//! The control thread: the cluster, not messages.
+
+pub mod wire;
