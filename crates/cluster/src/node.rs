@@ -312,6 +312,39 @@ impl Node {
         self.unsaid = true;
     }
 
+    /// The consumer has written a record of a replicated map by itself, with a stamp of its own making that is
+    /// newer than `was`, the one it held before. It travels to the peers at the next input. For records that
+    /// must be visible where they are written before this machine's turn comes.
+    pub fn written(
+        &mut self,
+        map: MapId,
+        key: &[u8],
+        was: Option<Stamp>,
+        stamp: Stamp,
+        fx: &mut dyn Effects,
+    ) {
+        self.clock.observe(stamp, self.now);
+        let digest = self.maps.entry(map).or_default();
+        if let Some(was) = was {
+            digest.count_out(key, was);
+        }
+        digest.count_in(key, stamp);
+        let Some(records) = fx.records(map) else { return };
+        let mut body = std::mem::take(&mut self.scratch);
+        body.clear();
+        body.push(map.0);
+        // What is held now may be newer still; then that is what travels.
+        records.read(key, &mut |stamp, value| put_entry(&mut body, key, stamp, value));
+        if body.len() > 1 {
+            for peer in self.peers.values_mut().filter(|peer| peer.running) {
+                // What finds no room is found by its digest.
+                let _ = peer.lane.push(frame::MAP_WRITE, &body);
+            }
+        }
+        self.scratch = body;
+        self.unsaid = true;
+    }
+
     /// A command of an operator; its outcome comes by [`Effects::reply`].
     pub fn command(&mut self, id: CommandId, command: Command, now: Now, fx: &mut dyn Effects) {
         self.now = now;

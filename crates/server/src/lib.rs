@@ -2,15 +2,22 @@
 
 pub mod api;
 pub mod certs;
+mod chance;
 pub mod cli;
 pub mod ctl;
 pub mod inbox;
 pub mod listen;
+pub mod listener;
 pub mod log;
 pub mod node;
+pub mod operator;
 pub mod persist;
+pub mod retained;
+pub mod run;
 pub mod settings;
+pub mod shard;
 pub mod stream;
+pub mod sys;
 pub mod term;
 pub mod tls;
 pub mod twin;

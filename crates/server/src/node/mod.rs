@@ -1,3 +1,491 @@
-//! The control thread: the cluster, not messages.
+//! The control thread: it drives the `cluster::Node` machine, is the only writer of `Interest`, makes the
+//! connections between nodes, and answers questions about the node. It knows clients only by name.
 
+mod bus;
+mod effects;
+mod probe;
+mod tables;
 pub mod wire;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use broker::Ticket;
+use broker::routes::Place;
+use cluster::bus::handshake::Peer;
+use cluster::{
+    Cause, Command, CommandId, DialId, Event, LinkId, MapId, Node, NodeId, NodeName, Outcome, TableId,
+};
+use parking_lot::RwLock;
+use tokio::sync::{Notify, oneshot};
+
+use crate::inbox::{Inbox, Sender};
+use crate::retained::RetainedStore;
+use crate::shard::{Clock, Note, ShardHandle, ShardMessage};
+use crate::stream::Wire;
+
+pub use bus::{BusSettings, accept};
+pub use effects::{NodeFx, STATE_FILE};
+pub use probe::Prober;
+
+/// filter → nothing.
+pub const ROUTES: TableId = TableId(1);
+/// `$share/group/filter` → members.
+pub const GROUPS: TableId = TableId(2);
+/// client id → stamp of the connection.
+pub const CLIENTS: TableId = TableId(3);
+/// Retained messages: topic → message.
+pub const RETAINED: MapId = MapId(1);
+
+/// A one-way word: a session on the move.
+const CAST_TELL: u16 = 1;
+/// A request: are my routes in?
+const ASK_SYNC: u16 = 1;
+/// A request of the layer that answers operators; JSON.
+const ASK_API: u16 = 2;
+
+/// How long a SUBSCRIBE or a session that moved waits for the routes of other nodes.
+const SYNC_LIMIT: Duration = Duration::from_secs(3);
+
+/// Something for the control thread.
+pub enum ControlMessage {
+    /// What a shard says, in order.
+    Notes { shard: usize, notes: Vec<Note> },
+    /// A control connection stands; `own` is who we were in its handshake.
+    LinkUp { dial: Option<DialId>, own: NodeId, peer: Box<Peer>, wire: Box<Wire>, rest: Vec<u8> },
+    /// A dial came to nothing.
+    DialFailed { dial: DialId, cause: Cause },
+    /// Bytes of a control connection.
+    LinkBytes { link: LinkId, bytes: Vec<u8> },
+    /// A control connection is gone.
+    LinkDown { link: LinkId },
+    /// A peer's data lane has a connection.
+    LaneIn { own: NodeId, peer: Box<Peer>, lane: u16, wire: Box<Wire>, rest: Vec<u8> },
+    /// Our data lane to a peer has one; or none could be made.
+    LaneOut { node: NodeId, shard: usize, wire: Option<Box<Wire>>, rest: Vec<u8> },
+    /// Anything else, done in a turn of its own.
+    Do(Box<dyn FnOnce(&mut Control) + Send>),
+}
+
+/// The handle by which everybody else asks the control thread.
+#[derive(Clone)]
+pub struct ControlHandle {
+    pub sender: Sender<ControlMessage>,
+}
+
+impl ControlHandle {
+    /// Runs `job` on the control thread and gives its result to whoever awaits it.
+    pub fn ask<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Control) -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (tell, told) = oneshot::channel();
+        self.sender.send(ControlMessage::Do(Box::new(move |control| {
+            // Whoever asked may have given up.
+            let _ = tell.send(job(control));
+        })));
+        told
+    }
+}
+
+/// What the control thread is made of.
+pub struct Parts {
+    pub setup: cluster::Setup,
+    pub bus: BusSettings,
+    pub shards: Vec<ShardHandle>,
+    pub interest: crate::twin::Twin<broker::routes::Interest, broker::routes::Change>,
+    pub retained: Arc<RwLock<RetainedStore>>,
+    /// Keys and stamps of the retained messages that were on disk.
+    pub loaded: Vec<(Box<[u8]>, cluster::Stamp)>,
+    pub clock: Arc<Clock>,
+    pub data_dir: PathBuf,
+    pub sender: Sender<ControlMessage>,
+}
+
+/// The control thread's state.
+pub struct Control {
+    node: Node,
+    fx: NodeFx,
+    command_serial: u64,
+    started: Instant,
+}
+
+impl Control {
+    /// Brings the machine up on its data.
+    pub fn new(parts: Parts) -> Result<Control, String> {
+        let now = parts.clock.cluster_now();
+        let loaded = parts.loaded;
+        let name = parts.setup.name.clone();
+        let setup = parts.setup;
+        let mut fx = NodeFx::new(
+            parts.bus,
+            parts.shards,
+            parts.interest,
+            parts.retained,
+            parts.clock,
+            parts.data_dir,
+            parts.sender,
+        );
+        let mut node = Node::new(setup, now, &mut fx).map_err(|error| refusal(&error, &name))?;
+        for (key, stamp) in &loaded {
+            node.loaded(RETAINED, key, *stamp);
+        }
+        fx.identity(&node.identity());
+        Ok(Control { node, fx, command_serial: 0, started: Instant::now() })
+    }
+
+    /// Who this node is.
+    pub fn identity(&self) -> cluster::Identity {
+        self.node.identity()
+    }
+
+    /// The loop. Ends when `stop` says so, after telling the peers.
+    pub async fn run(
+        mut self,
+        inbox: Inbox<ControlMessage>,
+        bell: Arc<Notify>,
+        mut stop: oneshot::Receiver<()>,
+    ) {
+        let mut messages = Vec::new();
+        loop {
+            let wait = self.patience();
+            tokio::select! {
+                () = bell.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+                _ = &mut stop => break,
+            }
+            inbox.take(&mut messages);
+            for message in messages.drain(..) {
+                self.take(message);
+            }
+            self.settle();
+        }
+        let now = self.fx.clock.cluster_now();
+        self.node.stop(now, &mut self.fx);
+        // The last words are on their way to the link tasks; they end when they are written.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    /// How long nothing need be done.
+    fn patience(&self) -> Duration {
+        if self.fx.is_behind() {
+            return Duration::from_millis(1);
+        }
+        let now = self.fx.clock.now().0;
+        let at = self.node.wake_at().unwrap_or(u64::MAX);
+        Duration::from_millis(at.saturating_sub(now).min(1_000))
+    }
+
+    fn take(&mut self, message: ControlMessage) {
+        let now = self.fx.clock.cluster_now();
+        match message {
+            ControlMessage::Notes { shard, notes } => {
+                for note in notes {
+                    self.take_note(shard, note);
+                }
+            }
+            ControlMessage::LinkUp { dial, own, peer, wire, rest } => {
+                // A handshake that began before this node became another one is void.
+                let link = if own == self.node.identity().id { self.fx.open_link(*wire) } else { None };
+                let Some(link) = link else {
+                    if let Some(dial) = dial {
+                        self.node.dial_failed(dial, Cause::Closed, now, &mut self.fx);
+                    }
+                    return;
+                };
+                self.node.link_up(link, dial, &peer, now, &mut self.fx);
+                if !rest.is_empty() {
+                    self.node.receive(link, &rest, now, &mut self.fx);
+                }
+            }
+            ControlMessage::DialFailed { dial, cause } => {
+                self.node.dial_failed(dial, cause, now, &mut self.fx);
+            }
+            ControlMessage::LinkBytes { link, bytes } => {
+                self.node.receive(link, &bytes, now, &mut self.fx);
+            }
+            ControlMessage::LinkDown { link } => {
+                self.fx.forget_link(link);
+                self.node.link_down(link, now, &mut self.fx);
+            }
+            ControlMessage::LaneIn { own, peer, lane, wire, rest } => {
+                // Only members bring messages.
+                if own == self.node.identity().id && self.node.member(peer.id).is_some() {
+                    self.fx.lane_in(&peer, lane, *wire, rest);
+                }
+            }
+            ControlMessage::LaneOut { node, shard, wire, rest } => {
+                let running = self.node.member(node).is_some() && self.node.is_running(node);
+                self.fx.lane_out(node, shard, wire.map(|w| *w), rest, running);
+            }
+            ControlMessage::Do(job) => job(self),
+        }
+    }
+
+    fn take_note(&mut self, shard: usize, note: Note) {
+        match note {
+            Note::Route { filter, on } => {
+                if let Some((was, is)) = self.fx.own.route(shard, &filter, on) {
+                    self.node.changed(ROUTES, filter.as_bytes(), was, is);
+                }
+                self.fx.own_route(shard, filter, on);
+            }
+            Note::Members { key, count } => {
+                let (was, is) = self.fx.own.members(shard, &key, count);
+                self.node.changed(
+                    GROUPS,
+                    key.as_bytes(),
+                    was.as_ref().map(|b| &b[..]),
+                    is.as_ref().map(|b| &b[..]),
+                );
+                self.fx.own_members(shard, key, count);
+            }
+            Note::Claim { client, stamp } => {
+                let (was, is) = self.fx.own.claim(&client, stamp);
+                if was != is {
+                    let (was, is) = (was.map(|s| s.encode()), is.map(|s| s.encode()));
+                    self.node.changed(
+                        CLIENTS,
+                        client.as_bytes(),
+                        was.as_ref().map(|b| &b[..]),
+                        is.as_ref().map(|b| &b[..]),
+                    );
+                }
+            }
+            Note::Tell { peer, bytes } => {
+                if let Some(id) = self.fx.node_at(peer)
+                    && let Err(cause) = self.node.cast(id, CAST_TELL, &bytes)
+                {
+                    tracing::debug!(%cause, "a word about a session did not reach its node");
+                }
+            }
+            Note::Routes { extent: broker::Extent::Node, ticket } => self.fx.when_published(shard, ticket),
+            Note::Routes { extent: broker::Extent::Cluster, ticket } => self.sync_peers(shard, ticket),
+            Note::Retained { topic, was, stamp } => {
+                self.node.written(RETAINED, topic.as_bytes(), was, stamp, &mut self.fx);
+            }
+            Note::LaneLost { peer } => self.redial_lane(shard, peer),
+            Note::Client(event) => self.fx.client_event(event),
+        }
+    }
+
+    /// Asks every running peer whether it has all routes of this node.
+    fn sync_peers(&mut self, shard: usize, ticket: Ticket) {
+        let now = self.fx.clock.cluster_now();
+        // The changes go first, so that the question comes behind them.
+        self.node.expire(now, &mut self.fx);
+        let own = self.node.identity().id;
+        let peers: Vec<NodeId> =
+            self.node.members().filter(|(m, running)| *running && m.id != own).map(|(m, _)| m.id).collect();
+        if peers.is_empty() {
+            self.fx.when_published(shard, ticket);
+            return;
+        }
+        let sync = self.fx.new_sync(shard, ticket, peers.len());
+        for peer in peers {
+            let request = self.node.request(peer, ASK_SYNC, &[], SYNC_LIMIT, now, &mut self.fx);
+            self.fx.await_sync(request, sync);
+        }
+    }
+
+    fn redial_lane(&mut self, shard: usize, peer: Place) {
+        if let Some(id) = self.fx.node_at(peer)
+            && let Some(member) = self.node.member(id)
+            && self.node.is_running(id)
+        {
+            let name = member.name.clone();
+            self.fx.dial_lane(id, name, shard, Duration::from_millis(100));
+        }
+    }
+
+    /// What the machine has left to be done once its turn is over.
+    fn settle(&mut self) {
+        let now = self.fx.clock.cluster_now();
+        if self.node.wake_at().is_some_and(|at| at <= now.at) {
+            self.node.expire(now, &mut self.fx);
+        }
+        for event in self.fx.take_events() {
+            self.happened(event);
+        }
+        if let Some(why) = self.fx.take_wipe() {
+            self.begin_wipe(why);
+        }
+        self.fx.release_records();
+        if self.fx.publish() {
+            for asked in self.fx.take_syncs_asked() {
+                self.node.respond(asked, Ok(&[]));
+            }
+        }
+        for (asked, body) in self.fx.take_api_asked() {
+            self.fx.serve_api(asked, body);
+        }
+    }
+
+    fn happened(&mut self, event: Event) {
+        match event {
+            Event::Up { id, name, .. } => {
+                tracing::info!(node = %name, "a member is here");
+                self.fx.lanes_wanted(id, &name);
+            }
+            Event::Down { id, name, how } => {
+                tracing::warn!(node = %name, ?how, "a member does not serve");
+                self.fx.lanes_unwanted(id);
+            }
+            Event::Joined { id, name } => tracing::info!(node = %name, %id, "a node is a member now"),
+            Event::Left { id, name, how, by_command } => {
+                if by_command {
+                    tracing::info!(node = %name, ?how, "a node is no member any more");
+                } else {
+                    tracing::warn!(node = %name, ?how, "a node is no member any more");
+                }
+                self.fx.forget_node(id);
+            }
+            Event::Identity => {
+                let identity = self.node.identity();
+                self.fx.identity(&identity);
+            }
+            Event::Partition(names) => {
+                let names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
+                tracing::warn!(?names, "members are silent: the network may be cut");
+            }
+            Event::Healed { together } => tracing::warn!(together, "nobody is cut off any more"),
+            Event::Unreachable { name, cause } => {
+                tracing::info!(node = %name, %cause, "a member cannot be reached");
+            }
+            Event::Repair { node, table } => {
+                tracing::warn!(%node, table = table.0, "a copy of a table differs and is fetched again");
+            }
+            Event::FurtherCookie(peer) => {
+                tracing::info!(node = %peer.name, "a peer was accepted by a further cookie");
+            }
+        }
+    }
+
+    /// Ends all clients and sessions, moves the data aside; then the machine goes on.
+    fn begin_wipe(&mut self, why: cluster::Wipe) {
+        match &why {
+            cluster::Wipe::Join(name) => tracing::warn!(node = %name, "all data of this node goes: it joins"),
+            cluster::Wipe::Leave => tracing::warn!("all data of this node goes: it leaves"),
+            cluster::Wipe::ForcedOut { by } => {
+                tracing::warn!(%by, "this node was removed from its cluster; its data is moved aside");
+            }
+        }
+        let shards = self.fx.shards.clone();
+        let sender = self.fx.sender.clone();
+        tokio::task::spawn_local(async move {
+            for shard in &shards {
+                let wiped = shard.ask(|worker| {
+                    let (machine, fx, now) = worker.machine();
+                    machine.wipe(now, fx);
+                });
+                let _ = wiped.await;
+            }
+            for shard in &shards {
+                // What the wipe said is on its way here before this is answered.
+                let _ = shard.ask(|_| ()).await;
+            }
+            sender.send(ControlMessage::Do(Box::new(Control::end_wipe)));
+        });
+    }
+
+    fn end_wipe(&mut self) {
+        self.fx.move_data_aside();
+        let now = self.fx.clock.cluster_now();
+        self.node.wiped(now, &mut self.fx);
+    }
+
+    /// Gives the machine a command; its outcome comes to whoever awaits it.
+    pub fn command(&mut self, command: Command) -> oneshot::Receiver<Outcome> {
+        self.command_serial += 1;
+        let id = CommandId(self.command_serial);
+        let told = self.fx.await_command(id);
+        let now = self.fx.clock.cluster_now();
+        self.node.command(id, command, now, &mut self.fx);
+        told
+    }
+
+    /// Asks the layer that answers operators on another node.
+    pub fn ask_node(
+        &mut self,
+        name: &NodeName,
+        body: &[u8],
+        limit: Duration,
+    ) -> Option<oneshot::Receiver<Result<Vec<u8>, Cause>>> {
+        let id = self.node.member_named(name).map(|m| m.id)?;
+        let now = self.fx.clock.cluster_now();
+        let request = self.node.request(id, ASK_API, body, limit, now, &mut self.fx);
+        Some(self.fx.await_answer(request))
+    }
+
+    /// Answers another node.
+    pub fn answer(&mut self, asked: cluster::Asked, body: &[u8]) {
+        self.node.respond(asked, Ok(body));
+    }
+
+    /// Hands questions of other nodes to whoever answers operators.
+    pub fn serve_with(&mut self, serve: effects::ServeApi) {
+        self.fx.serve = Some(serve);
+    }
+
+    /// The machine, to look at.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The driver's tables, to look at.
+    pub fn fx(&self) -> &NodeFx {
+        &self.fx
+    }
+
+    /// How long this process has been running.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Deletes a retained message for the whole cluster. Whether there was one.
+    pub fn delete_retained(&mut self, topic: &str) -> bool {
+        let stamp = self.fx.clock.stamp(Clock::epoch());
+        let was = self.fx.retained.write().delete(topic, stamp);
+        if was.is_some() {
+            self.node.written(RETAINED, topic.as_bytes(), was, stamp, &mut self.fx);
+            self.fx.release_records();
+        }
+        was.is_some()
+    }
+
+    /// Deletes retained messages whose time is over.
+    pub fn expire_retained(&mut self) {
+        let expired = self.fx.retained.read().expired(Clock::epoch(), 10_000);
+        for topic in expired {
+            self.delete_retained(&topic);
+        }
+    }
+}
+
+fn refusal(error: &cluster::StartError, name: &NodeName) -> String {
+    format!("{name} cannot start: {error}")
+}
+
+/// A place for the machine's replies.
+pub(crate) type Waiting<K, T> = HashMap<K, oneshot::Sender<T>>;
+
+/// Sends every shard a message of its own.
+pub(crate) fn to_all(shards: &[ShardHandle], mut message: impl FnMut() -> ShardMessage) {
+    for shard in shards {
+        shard.sender.send(message());
+    }
+}
+
+/// The listening socket between nodes.
+pub fn listen(address: std::net::SocketAddr) -> io::Result<std::net::TcpListener> {
+    crate::listen::bind_alone(address)
+}
+
+/// What a node is called by every node where the order of group members has to be the same; not 0.
+pub fn key_of(name: &str) -> u64 {
+    use std::hash::BuildHasher;
+    foldhash::fast::FixedState::with_seed(0).hash_one(name).max(1)
+}

@@ -1,0 +1,103 @@
+//! A listener as the shards see it: its rules and its counters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use broker::Zone;
+use parking_lot::Mutex;
+
+use crate::settings::{ListenAddress, Protocol};
+use crate::stream::WebRules;
+
+/// One listener of this node, shared by its shards.
+pub struct Listener {
+    /// `mqtt:tcp:external`.
+    pub id: Arc<str>,
+    pub protocol: Protocol,
+    /// As the settings say it.
+    pub address: ListenAddress,
+    pub backlog: u32,
+    pub acceptors: u64,
+    pub connections_max: u64,
+    /// Connections accepted a second over all shards; 0: no limit.
+    pub connections_per_second_max: u64,
+    pub nodelay: bool,
+    pub recv_buffer_bytes: Option<usize>,
+    pub send_buffer_bytes: Option<usize>,
+    /// How long a client may take until its CONNECT has come whole.
+    pub greeting_limit: Duration,
+    pub zone: Arc<Zone>,
+    /// Set on TLS listeners; replaced when certificates are read again.
+    pub tls: Option<ArcSwap<rustls::ServerConfig>>,
+    /// Set on WebSocket listeners.
+    pub web: Option<Arc<WebRules>>,
+    pub counts: Counts,
+}
+
+/// What a listener has seen.
+#[derive(Default)]
+pub struct Counts {
+    current: AtomicU64,
+    /// The second in which connections are being counted, and how many there were in it.
+    rate: Mutex<(u64, u64)>,
+    ended: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Listener {
+    /// Whether another connection may be accepted in this second. Those that come too fast wait in the
+    /// socket's backlog.
+    pub fn may_accept(&self, second: u64) -> bool {
+        if self.connections_per_second_max == 0 {
+            return true;
+        }
+        let rate = self.counts.rate.lock();
+        rate.0 != second || rate.1 < self.connections_per_second_max
+    }
+
+    /// Counts a new connection in, or says why it must not come in.
+    pub fn admit(&self, second: u64) -> Result<(), &'static str> {
+        if self.connections_per_second_max > 0 {
+            let mut rate = self.counts.rate.lock();
+            if rate.0 != second {
+                *rate = (second, 0);
+            }
+            rate.1 += 1;
+        }
+        if self.counts.current.fetch_add(1, Ordering::Relaxed) >= self.connections_max {
+            self.counts.current.fetch_sub(1, Ordering::Relaxed);
+            return Err("max_connections");
+        }
+        Ok(())
+    }
+
+    /// Sets the socket's options. One that the kernel refuses is no reason to refuse the client.
+    pub fn tune(&self, tcp: &mio::net::TcpStream) {
+        let _ = tcp.set_nodelay(self.nodelay);
+        let socket = socket2::SockRef::from(tcp);
+        if let Some(bytes) = self.recv_buffer_bytes {
+            let _ = socket.set_recv_buffer_size(bytes);
+        }
+        if let Some(bytes) = self.send_buffer_bytes {
+            let _ = socket.set_send_buffer_size(bytes);
+        }
+    }
+
+    /// Counts a connection out.
+    pub fn release(&self, cause: &'static str) {
+        self.counts.current.fetch_sub(1, Ordering::Relaxed);
+        *self.counts.ended.lock().entry(cause).or_default() += 1;
+    }
+
+    /// Connections that are open.
+    pub fn current(&self) -> u64 {
+        self.counts.current.load(Ordering::Relaxed)
+    }
+
+    /// How many connections ended for which cause.
+    pub fn ended(&self) -> BTreeMap<&'static str, u64> {
+        self.counts.ended.lock().clone()
+    }
+}

@@ -1,0 +1,146 @@
+//! The node's retained messages: the broker's store, with each write put on disk as well.
+
+use broker::Stamp;
+use broker::retained::{Limits, Refused, Retained};
+use cluster::replica::Origin;
+use cluster::{Records, VisitRecords};
+use mqtt::{Epoch, Message};
+use std::sync::Arc;
+use store::{Space, Store, StoreError};
+
+use crate::persist::{Disk, Then, Write};
+use crate::shard::Clock;
+
+/// Retained messages in memory and on disk.
+pub struct RetainedStore {
+    retained: Retained,
+    disk: Disk,
+    space: Space,
+    clock: Arc<Clock>,
+}
+
+impl RetainedStore {
+    /// Opens what is on disk; `seen` is called with each key and stamp.
+    pub fn open(
+        store: &Store,
+        disk: Disk,
+        clock: Arc<Clock>,
+        limits: Limits,
+        mut seen: impl FnMut(&[u8], Stamp),
+    ) -> Result<RetainedStore, StoreError> {
+        let space = store.space("retained")?;
+        let mut retained = Retained::new(limits);
+        for record in store.scan(&space) {
+            let (key, value) = record?;
+            let Some((stamp, body)) = value.split_at_checked(16) else { continue };
+            let Some(stamp) = Stamp::decode(stamp) else { continue };
+            let message = (!body.is_empty()).then_some(body);
+            Records::apply(&mut retained, &key, stamp, message, Origin::Local);
+            clock.observe(stamp, Clock::epoch());
+            seen(&key, stamp);
+        }
+        Ok(RetainedStore { retained, disk, space, clock })
+    }
+
+    /// A client's write. `then` is called when it is on disk; the stamp that the topic had is returned.
+    pub fn write(&mut self, message: &Message, stamp: Stamp, then: Then) -> Result<Option<Stamp>, Refused> {
+        let view = message.view();
+        if !view.payload.is_empty() {
+            self.retained.admits(&view)?;
+        }
+        let was = self.retained.stamp(view.topic);
+        if view.payload.is_empty() {
+            self.retained.delete(view.topic, stamp);
+            self.keep(view.topic.as_bytes(), stamp, None, Some(then));
+        } else {
+            self.retained.put(message, stamp);
+            self.keep(view.topic.as_bytes(), stamp, Some(message.as_bytes()), Some(then));
+        }
+        Ok(was)
+    }
+
+    /// Deletes a topic's message; the stamp that it had, if there was one.
+    pub fn delete(&mut self, topic: &str, stamp: Stamp) -> Option<Stamp> {
+        self.retained.find(topic)?;
+        let was = self.retained.stamp(topic);
+        self.retained.delete(topic, stamp);
+        self.keep(topic.as_bytes(), stamp, None, None);
+        was
+    }
+
+    /// See [`Retained::matches`].
+    pub fn matches(
+        &self,
+        filter: &str,
+        after: Option<&str>,
+        limit: usize,
+        epoch: Epoch,
+        into: &mut Vec<Message>,
+    ) {
+        self.retained.matches(filter, after, limit, epoch.0, into);
+    }
+
+    /// See [`Retained::expired`].
+    pub fn expired(&self, epoch: Epoch, limit: usize) -> Vec<String> {
+        self.retained.expired(epoch.0, limit)
+    }
+
+    /// Messages held.
+    pub fn len(&self) -> usize {
+        self.retained.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.retained.is_empty()
+    }
+
+    /// The topics that have a message, in order.
+    pub fn topics(&self) -> Vec<String> {
+        self.retained.iter().map(|(message, _)| message.view().topic.to_owned()).collect()
+    }
+
+    /// Everything goes, from disk too. The backup was made before.
+    pub fn wipe(&mut self) {
+        let mut keys = Vec::new();
+        Records::scan(&self.retained, None, &mut |key, _, _| {
+            keys.push(Box::from(key));
+            true
+        });
+        for key in keys {
+            self.disk.write(Write { space: self.space.clone(), key, value: None, then: None });
+        }
+        self.retained.wipe();
+    }
+
+    fn keep(&self, key: &[u8], stamp: Stamp, message: Option<&[u8]>, then: Option<Then>) {
+        let value = [&stamp.encode()[..], message.unwrap_or_default()].concat();
+        let write = Write { space: self.space.clone(), key: key.into(), value: Some(value.into()), then };
+        self.disk.write(write);
+    }
+}
+
+impl Records for RetainedStore {
+    fn stamp(&self, key: &[u8]) -> Option<Stamp> {
+        Records::stamp(&self.retained, key)
+    }
+
+    fn apply(&mut self, key: &[u8], stamp: Stamp, value: Option<&[u8]>, origin: Origin) {
+        self.clock.observe(stamp, Clock::epoch());
+        self.retained.apply(key, stamp, value, origin);
+        self.keep(key, stamp, value, None);
+    }
+
+    fn read(&self, key: &[u8], visit: &mut dyn FnMut(Stamp, Option<&[u8]>)) {
+        Records::read(&self.retained, key, visit);
+    }
+
+    fn scan(&self, after: Option<&[u8]>, visit: &mut VisitRecords<'_>) {
+        Records::scan(&self.retained, after, visit);
+    }
+
+    fn purge(&mut self, key: &[u8]) {
+        self.retained.purge(key);
+        self.disk.write(Write { space: self.space.clone(), key: key.into(), value: None, then: None });
+    }
+}

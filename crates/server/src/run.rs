@@ -1,0 +1,466 @@
+//! A node from its start to its end: everything is bound and opened before anything serves, so that what
+//! is wrong is said at once; and everything ends in the reverse order.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use broker::routes::{Interest, Place};
+use broker::settings::MailboxRules;
+use broker::{ShardConfig, Zone};
+use parking_lot::RwLock;
+use store::Store;
+use tokio::sync::{Notify, oneshot};
+
+use crate::api;
+use crate::cli::{Ready, StartError};
+use crate::listener::Listener;
+use crate::node::{self, BusSettings, Control, ControlHandle, Parts};
+use crate::operator::Operator;
+use crate::persist::{self, DiskThread};
+use crate::retained::RetainedStore;
+use crate::settings::{self, ListenAddress, Protocol, Settings};
+use crate::shard::{self, Clock, ShardHandle, ShardMessage, Shared};
+use crate::stream::WebRules;
+use crate::tls::{self, TlsFiles};
+use crate::twin::Twin;
+
+/// Shards are numbered by the bits of one word.
+const SHARDS_MAX: usize = 64;
+/// How long clients may take to go when the node stops.
+const DRAIN_LIMIT: Duration = Duration::from_secs(4);
+
+/// Runs a node until it is told to stop.
+pub fn run(settings: Settings, ready: Ready) -> Result<(), StartError> {
+    tls::install_provider();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| StartError(format!("The control thread cannot start: {e}")))?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, serve(settings, ready))
+}
+
+/// A listener of the settings with a socket for each shard.
+type Bound = (Arc<Listener>, Vec<mio::net::TcpListener>);
+
+async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
+    let name = cluster::NodeName::parse(&settings.node.name)
+        .map_err(|_| StartError(format!("{} is no valid node name", settings.node.name)))?;
+    let shards = shard_count(&settings);
+    let bus = bus_settings(&settings);
+    bus.check().map_err(|why| StartError(format!("TLS between nodes cannot be used: {why}")))?;
+    let bus_socket = bind_bus(&settings)?;
+    let zones = Zones::of(&settings);
+    let bound = bind_listeners(&settings, &zones, shards)?;
+
+    let clock = Arc::new(Clock::new(cluster::NodeId::default()));
+    let store = Store::open(&settings.node.data_dir.join("store")).map_err(|e| StartError(e.to_string()))?;
+    let disk = persist::start(store.clone()).map_err(|e| StartError(format!("The disk thread: {e}")))?;
+    let mut loaded = Vec::new();
+    let retained =
+        RetainedStore::open(&store, disk.disk(), clock.clone(), retained_limits(&settings), |key, stamp| {
+            loaded.push((key.into(), stamp));
+        });
+    let retained = Arc::new(RwLock::new(retained.map_err(|e| StartError(e.to_string()))?));
+
+    let unstarted = (0..shards).map(|_| shard::prepare()).collect::<Result<Vec<_>, _>>();
+    let unstarted = unstarted.map_err(|e| StartError(format!("A shard cannot start: {e}")))?;
+    let handles: Vec<ShardHandle> = unstarted.iter().map(|u| u.handle()).collect();
+
+    let bell = Arc::new(Notify::new());
+    let (sender, inbox) = crate::inbox::inbox(Box::new(Ring(bell.clone())));
+    let seed = u64::from_ne_bytes(crate::chance::bytes());
+    let interest = Twin::new(Interest::new(seed), Interest::new(seed));
+    let shared = Arc::new(Shared {
+        shards,
+        interest: interest.reader(),
+        retained: retained.clone(),
+        clock: clock.clone(),
+        control: sender.clone(),
+    });
+    let mut control = Control::new(Parts {
+        setup: cluster_setup(&settings, name)?,
+        bus: bus.clone(),
+        shards: handles.clone(),
+        interest,
+        retained: retained.clone(),
+        loaded,
+        clock: clock.clone(),
+        data_dir: settings.node.data_dir.clone(),
+        sender: sender.clone(),
+    })
+    .map_err(StartError)?;
+
+    let threads = start_shards(unstarted, &settings, &shared, &handles, &control)?;
+    let handle = ControlHandle { sender: sender.clone() };
+    let operator = Arc::new(Operator::new(
+        &settings,
+        bus.clone(),
+        handle.clone(),
+        handles.clone(),
+        bound.iter().map(|(listener, _)| listener.clone()).collect(),
+        retained,
+        clock.clone(),
+        control.fx().local(),
+    ));
+    operator.clone().serve_peers(&mut control);
+
+    let door = api::bind(&settings.node.data_dir).map_err(|e| {
+        StartError(format!("The control socket in {}: {e}", settings.node.data_dir.display()))
+    })?;
+    let (end_api, api_ends) = oneshot::channel::<()>();
+    let serving = tokio::task::spawn_local(api::serve(door, operator.clone(), async {
+        let _ = api_ends.await;
+    }));
+    let accepting = tokio::net::TcpListener::from_std(bus_socket)
+        .map_err(|e| StartError(format!("The cluster port cannot be polled: {e}")))?;
+    let local = control.fx().local();
+    let own = move || local.read().clone().expect("a node knows itself before it serves");
+    let accepting =
+        tokio::task::spawn_local(node::accept(accepting, bus, own, clock.clone(), sender.clone()));
+    let (end_control, control_ends) = oneshot::channel();
+    let controlling = tokio::task::spawn_local(control.run(inbox, bell, control_ends));
+    let chores = tokio::task::spawn_local(crate::sys::publish(operator.clone(), settings.broker.clone()));
+
+    for (listener, sockets) in bound {
+        for (shard, socket) in handles.iter().zip(sockets) {
+            shard.sender.send(ShardMessage::Listen(listener.clone(), socket));
+        }
+        ready.say(&format!("Start {} listener on {} successfully.", listener.id, listener.address));
+    }
+    ready.ready();
+    tracing::info!(shards, "the node serves");
+
+    wait_for_signal().await;
+    tracing::info!("the node stops");
+    chores.abort();
+    drain(&handles).await;
+    accepting.abort();
+    let _ = end_control.send(());
+    let _ = controlling.await;
+    let _ = end_api.send(());
+    let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
+    end(handles, threads, disk);
+    tracing::info!("the node has stopped");
+    Ok(())
+}
+
+/// Rings the control thread's bell.
+struct Ring(Arc<Notify>);
+
+impl crate::inbox::Wake for Ring {
+    fn wake(&self) {
+        self.0.notify_one();
+    }
+}
+
+fn shard_count(settings: &Settings) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let wanted = if settings.node.shards == 0 { cores } else { settings.node.shards };
+    wanted.clamp(1, SHARDS_MAX)
+}
+
+fn bus_settings(settings: &Settings) -> BusSettings {
+    let cookies = std::iter::once(&settings.node.cookie).chain(&settings.node.cookie_accept);
+    BusSettings {
+        ipv6: settings.cluster.proto_dist == settings::ProtoDist::Inet6Tcp,
+        tls: (settings.cluster.proto_dist == settings::ProtoDist::InetTls)
+            .then(|| settings.node.ssl_dist_optfile.clone())
+            .flatten()
+            .map(|path| (path, settings.root.clone())),
+        cookies: cookies.map(|cookie| cookie.reveal().as_bytes().to_vec()).collect(),
+    }
+}
+
+fn bind_bus(settings: &Settings) -> Result<std::net::TcpListener, StartError> {
+    let mut address = settings.peer_address();
+    if settings.cluster.proto_dist == settings::ProtoDist::Inet6Tcp && address.ip().is_unspecified() {
+        address.set_ip(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+    }
+    node::listen(address).map_err(|error| {
+        let port = address.port();
+        StartError(match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                format!("Protocol 'ekka': register/listen error: \"port {port} is in use\"")
+            }
+            _ => format!("Protocol 'ekka': register/listen error: {address}: {error}"),
+        })
+    })
+}
+
+fn cluster_setup(settings: &Settings, name: cluster::NodeName) -> Result<cluster::Setup, StartError> {
+    let path = settings.node.data_dir.join(node::STATE_FILE);
+    let state = match std::fs::read(&path) {
+        Ok(state) => Some(state),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(e) => return Err(StartError(format!("{} cannot be read: {e}", path.display()))),
+    };
+    Ok(cluster::Setup {
+        name,
+        state,
+        seed: crate::chance::bytes(),
+        tables: vec![node::ROUTES, node::GROUPS, node::CLIENTS],
+        maps: vec![node::RETAINED],
+        autoclean: settings.cluster.autoclean,
+        autoheal: settings.cluster.autoheal,
+    })
+}
+
+fn retained_limits(settings: &Settings) -> broker::retained::Limits {
+    let retainer = &settings.retainer;
+    broker::retained::Limits {
+        messages_max: retainer.max_retained_messages.unwrap_or(0),
+        payload_bytes_max: retainer.max_payload_size.unwrap_or(0),
+        expiry_secs: retainer.expiry_interval.map_or(0, |d| d.as_secs()),
+    }
+}
+
+fn start_shards(
+    unstarted: Vec<shard::Unstarted>,
+    settings: &Settings,
+    shared: &Arc<Shared>,
+    handles: &[ShardHandle],
+    control: &Control,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let incarnation = control.identity().incarnation;
+    let node_key = node::key_of(&settings.node.name);
+    let mut threads = Vec::new();
+    for (number, unstarted) in unstarted.into_iter().enumerate() {
+        let config = ShardConfig {
+            place: Place::shard(number as u16),
+            node_key,
+            seed: u64::from_ne_bytes(crate::chance::bytes()),
+            settings: broker_settings(&settings.broker),
+            access: Box::new(broker::access::Everybody),
+        };
+        let thread = unstarted
+            .start(number, config, shared.clone(), handles.to_vec(), incarnation)
+            .map_err(|e| StartError(format!("A shard's thread cannot start: {e}")))?;
+        threads.push(thread);
+    }
+    Ok(threads)
+}
+
+fn broker_settings(settings: &settings::Broker) -> broker::Settings {
+    broker::Settings {
+        shared_strategy: strategy(settings.shared_strategy),
+        group_strategies: settings
+            .shared_strategy_of
+            .iter()
+            .map(|(g, s)| (g.clone(), strategy(*s)))
+            .collect(),
+        shared_ack: settings.shared_dispatch_ack,
+        registry: settings.enable_session_registry,
+    }
+}
+
+fn strategy(of: settings::SharedStrategy) -> broker::settings::Strategy {
+    use broker::settings::Strategy;
+    use settings::SharedStrategy as Setting;
+    match of {
+        Setting::Random => Strategy::Random,
+        Setting::RoundRobin => Strategy::RoundRobin,
+        Setting::Sticky => Strategy::Sticky,
+        Setting::Hash | Setting::HashClientid => Strategy::HashClientId,
+        Setting::HashTopic => Strategy::HashTopic,
+        Setting::Local => Strategy::Local,
+    }
+}
+
+/// The zones of the listeners, made once each.
+struct Zones(std::collections::BTreeMap<String, Arc<Zone>>);
+
+impl Zones {
+    fn of(settings: &Settings) -> Zones {
+        let retain = settings.retainer.enabled;
+        let made = settings.zones.iter().map(|(name, z)| (name.clone(), Arc::new(zone(z, retain))));
+        Zones(made.collect())
+    }
+
+    fn get(&self, of: &settings::Zone, retain: bool) -> Arc<Zone> {
+        self.0.get(&of.name).cloned().unwrap_or_else(|| Arc::new(zone(of, retain)))
+    }
+}
+
+fn zone(from: &settings::Zone, retain: bool) -> Zone {
+    Zone {
+        name: from.name.clone(),
+        anonymous: from.allow_anonymous == settings::Anonymous::Allow || from.bypass_auth_plugins,
+        acl: from.enable_acl,
+        denied: match from.acl_deny_action {
+            settings::DenyAction::Ignore => broker::settings::DenyAction::Ignore,
+            settings::DenyAction::Disconnect => broker::settings::DenyAction::Disconnect,
+        },
+        ban: from.enable_ban,
+        packet_bytes_max: from.max_packet_size,
+        client_id_chars_max: from.max_clientid_len,
+        topic_levels_max: from.max_topic_levels.unwrap_or(0),
+        qos_max: from.max_qos_allowed,
+        topic_alias_max: from.max_topic_alias,
+        retain: from.retain_available && retain,
+        wildcard_subscription: from.wildcard_subscription,
+        shared_subscription: from.shared_subscription,
+        ignore_loop_deliver: from.ignore_loop_deliver,
+        strict: from.strict_mode,
+        server_keepalive: from.server_keepalive,
+        keepalive_backoff: from.keepalive_backoff,
+        subscriptions_max: from.max_subscriptions.unwrap_or(0),
+        upgrade_qos: from.upgrade_qos,
+        inflight_max: from.max_inflight.unwrap_or(0),
+        retry_interval: from.retry_interval,
+        awaiting_rel_max: from.max_awaiting_rel.unwrap_or(0),
+        await_rel_timeout: from.await_rel_timeout,
+        session_expiry_interval: from.session_expiry_interval,
+        mailbox: MailboxRules {
+            len_max: from.max_mqueue_len.unwrap_or(0),
+            store_qos0: from.mqueue_store_qos0,
+            priorities: from.mqueue_priorities.clone(),
+            default_priority: if from.mqueue_default_highest {
+                broker::settings::DefaultPriority::Highest
+            } else {
+                broker::settings::DefaultPriority::Lowest
+            },
+        },
+        mountpoint: from.mountpoint.clone(),
+        username_as_client_id: from.use_username_as_clientid,
+        response_information: from.response_information.clone(),
+    }
+}
+
+/// Binds every listener; all that cannot be bound are named at once.
+fn bind_listeners(settings: &Settings, zones: &Zones, shards: usize) -> Result<Vec<Bound>, StartError> {
+    let mut bound = Vec::new();
+    let mut wrong = Vec::new();
+    for from in &settings.listeners {
+        let address = match (&from.address, from.protocol) {
+            (
+                ListenAddress::Socket(address),
+                Protocol::Tcp | Protocol::Ssl | Protocol::Ws | Protocol::Wss,
+            ) => *address,
+            _ => {
+                tracing::warn!(listener = %from.full_name(), "this kind of listener is not there yet");
+                continue;
+            }
+        };
+        match bind_listener(settings, from, address, zones, shards) {
+            Ok(one) => bound.push(one),
+            Err(why) => wrong.push(format!(
+                "Failed to start {} listener on {}: {why}",
+                from.full_name(),
+                from.address
+            )),
+        }
+    }
+    if wrong.is_empty() { Ok(bound) } else { Err(StartError(wrong.join("\n"))) }
+}
+
+fn bind_listener(
+    settings: &Settings,
+    from: &settings::Listener,
+    address: SocketAddr,
+    zones: &Zones,
+    shards: usize,
+) -> Result<Bound, String> {
+    let tls = match &from.tls {
+        Some(files) => Some(ArcSwap::new(tls::server(&tls_files(files)).map_err(|e| e.to_string())?)),
+        None => None,
+    };
+    let zone = zones.get(&from.zone, settings.retainer.enabled);
+    let web = from.websocket.as_ref().map(|web| {
+        Arc::new(WebRules {
+            path: web.path.clone(),
+            subprotocols: web.subprotocols.clone(),
+            subprotocol_required: web.fail_if_no_subprotocol,
+            message_bytes_max: web.max_frame_size.map_or(1 << 24, |bytes| bytes as usize),
+        })
+    });
+    let sockets = crate::listen::bind(address, from.backlog, shards).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => format!("port {} is in use", address.port()),
+        _ => e.to_string(),
+    })?;
+    let listener = Listener {
+        id: from.full_name().into(),
+        protocol: from.protocol,
+        address: from.address.clone(),
+        backlog: from.backlog,
+        acceptors: shards as u64,
+        connections_max: from.max_connections as u64,
+        connections_per_second_max: from.max_conn_rate.map_or(0, u64::from),
+        nodelay: from.nodelay.unwrap_or(true),
+        recv_buffer_bytes: from.recbuf,
+        send_buffer_bytes: from.sndbuf,
+        greeting_limit: from.zone.idle_timeout,
+        zone,
+        tls,
+        web,
+        counts: Default::default(),
+    };
+    Ok((Arc::new(listener), sockets))
+}
+
+fn tls_files(from: &settings::ListenerTls) -> TlsFiles {
+    TlsFiles {
+        certfile: from.certfile.clone().unwrap_or_default(),
+        keyfile: from.keyfile.clone().unwrap_or_default(),
+        cacertfile: from.cacertfile.clone(),
+        verify_peer: from.verify_peer,
+        peer_required: from.fail_if_no_peer_cert,
+        versions: from.versions.clone(),
+    }
+}
+
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be waited for; only kill -9 ends this node");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}
+
+/// Listeners close, clients are told, and have a while to go.
+async fn drain(shards: &[ShardHandle]) {
+    for shard in shards {
+        let _ = shard
+            .ask(|worker| {
+                worker.stop_listening();
+                let (machine, fx, now) = worker.machine();
+                machine.drain(now, fx);
+            })
+            .await;
+    }
+    let gone = async {
+        loop {
+            let mut open = 0;
+            for shard in shards {
+                open += shard.ask(|worker| worker.unfinished()).await.unwrap_or(0);
+            }
+            if open == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(DRAIN_LIMIT, gone).await.is_err() {
+        tracing::warn!("some clients did not take their last bytes and are cut off");
+    }
+}
+
+fn end(shards: Vec<ShardHandle>, threads: Vec<JoinHandle<()>>, disk: DiskThread) {
+    for shard in &shards {
+        shard.sender.send(ShardMessage::Stop);
+    }
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("a shard's thread has panicked");
+        }
+    }
+    disk.stop();
+}

@@ -1,0 +1,94 @@
+//! One client's connection as a shard drives it: its stream, what has been read of a packet that is
+//! not complete, and where it stands between the first byte and the last.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mqtt::session::Out;
+use mqtt::{Now, Version};
+
+use crate::listener::Listener;
+use crate::stream::Stream;
+
+/// Pieces of output that one system call takes.
+const PIECES_MAX: usize = 64;
+/// Bytes that a closing connection may still send before it is cut.
+const LINGER_BYTES: usize = 256 << 10;
+
+/// A connection from its accept to its end.
+pub struct Conn {
+    pub stream: Stream,
+    /// Bytes of a packet that has not come whole. Empty, and without room of its own, when idle.
+    pub partial: Vec<u8>,
+    pub phase: Phase,
+    /// Which version its packets are of, once that is known.
+    pub version: Version,
+    /// Where the client connects from, as the socket or the PROXY header says.
+    pub peer: SocketAddr,
+    pub listener: Arc<Listener>,
+    /// The stream said that it takes no more for now; it will say when it does again.
+    pub blocked: bool,
+    /// Much of its output waits.
+    pub slow: bool,
+    /// Bytes may wait that no poll announces.
+    pub ready: bool,
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The CONNECT has not come whole; the connection ends at that time.
+    Greeting { give_up_at: Now },
+    /// The shard knows it.
+    Open,
+    /// The last bytes are on their way; what still comes is thrown away.
+    Closing { give_up_at: Now, bytes_left: usize },
+}
+
+/// How far a flush came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flushed {
+    /// Everything is with the kernel.
+    Whole,
+    /// The rest has to wait until the socket is writable.
+    Blocked,
+    /// The connection is gone.
+    Broken,
+}
+
+impl Conn {
+    /// The phase in which output ends and input is thrown away, until `give_up_at` at the latest.
+    pub fn closing(give_up_at: Now) -> Phase {
+        Phase::Closing { give_up_at, bytes_left: LINGER_BYTES }
+    }
+
+    /// Writes what `out` holds.
+    pub fn flush(&mut self, out: &mut Out) -> Flushed {
+        match self.try_flush(out) {
+            Ok(true) => Flushed::Whole,
+            Ok(false) => {
+                self.blocked = true;
+                Flushed::Blocked
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.blocked = true;
+                Flushed::Blocked
+            }
+            Err(_) => Flushed::Broken,
+        }
+    }
+
+    fn try_flush(&mut self, out: &mut Out) -> io::Result<bool> {
+        while !out.is_empty() {
+            let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
+            let count = out.pieces(&mut pieces);
+            let written = self.stream.write(&pieces[..count])?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            out.advance(written);
+        }
+        self.stream.flush()
+    }
+}

@@ -1,0 +1,225 @@
+//! What a shard asks for, collected during a turn and carried out at its end.
+
+use std::sync::Arc;
+
+use broker::routes::{Interest, Place};
+use broker::{Cause, ConnId, Effects, Event, Extent, Stamp, Ticket, Wait, Wish};
+use mqtt::session::Out;
+use mqtt::{Epoch, Message};
+
+use super::lanes::Lanes;
+use super::{ClientEvent, Clock, Note, ShardHandle, ShardMessage, Shared};
+
+/// Bytes that a sibling may have waiting; more is dropped and counted.
+const SIBLING_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes and frames that went through a shard's sockets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    pub bytes_received: u64,
+    pub bytes_sent: u64,
+    /// Frames to peers.
+    pub forwarded: u64,
+    /// Frames that a full or absent lane, or a sibling that does not keep up, did not take.
+    pub dropped: u64,
+}
+
+/// The driver's side of [`Effects`].
+pub struct Fx {
+    pub(super) shared: Arc<Shared>,
+    pub(super) siblings: Vec<ShardHandle>,
+    pub(super) place: Place,
+    pub(super) epoch: Epoch,
+    /// The snapshot of this turn; between turns there is none, so that its writer need not wait.
+    pub(super) interest: Option<Arc<Interest>>,
+    /// By connection.
+    pub(super) outs: Vec<Output>,
+    /// Connections whose output may have grown.
+    pub(super) dirty: Vec<u32>,
+    pub(super) lanes: Lanes,
+    /// Frames for siblings, by shard.
+    pub(super) batches: Vec<Vec<u8>>,
+    pub(super) notes: Vec<Note>,
+    pub(super) traffic: Traffic,
+}
+
+/// The output of one connection.
+#[derive(Default)]
+pub struct Output {
+    pub(super) out: Out,
+    pub(super) dirty: bool,
+    /// Set when the shard has ended the connection.
+    pub(super) ended: Option<Cause>,
+    /// The shard wants no packets now.
+    pub(super) paused: bool,
+}
+
+impl Fx {
+    pub(super) fn new(shared: Arc<Shared>, siblings: Vec<ShardHandle>, place: Place, lanes: Lanes) -> Fx {
+        let batches = siblings.iter().map(|_| Vec::new()).collect();
+        Fx {
+            shared,
+            siblings,
+            place,
+            epoch: Clock::epoch(),
+            interest: None,
+            outs: Vec::new(),
+            dirty: Vec::new(),
+            lanes,
+            batches,
+            notes: Vec::new(),
+            traffic: Traffic::default(),
+        }
+    }
+
+    /// Makes room for a connection's output.
+    pub(super) fn open(&mut self, conn: ConnId) {
+        let at = conn.0 as usize;
+        if self.outs.len() <= at {
+            self.outs.resize_with(at + 1, Output::default);
+        }
+        self.outs[at] = Output::default();
+    }
+
+    pub(super) fn output(&mut self, conn: ConnId) -> &mut Output {
+        &mut self.outs[conn.0 as usize]
+    }
+
+    /// A connection that was blocked takes output again.
+    pub(super) fn dirty_again(&mut self, at: u32) {
+        self.mark(ConnId(at));
+    }
+
+    /// Ends a connection that the machine never knew.
+    pub(super) fn refuse(&mut self, conn: ConnId, reason: mqtt::Reason) {
+        self.mark(conn).ended = Some(Cause::Refused(reason));
+    }
+
+    fn mark(&mut self, conn: ConnId) -> &mut Output {
+        let output = &mut self.outs[conn.0 as usize];
+        if !output.dirty {
+            output.dirty = true;
+            self.dirty.push(conn.0);
+        }
+        output
+    }
+
+    /// Hands siblings and control what is for them: one wake-up each.
+    pub(super) fn hand_over(&mut self) {
+        for (shard, batch) in self.batches.iter_mut().enumerate() {
+            if !batch.is_empty() {
+                let frames = std::mem::take(batch);
+                let bytes = frames.len();
+                let message = ShardMessage::Forwards { from: self.place, frames };
+                self.siblings[shard].sender.send_sized(message, bytes);
+            }
+        }
+        if !self.notes.is_empty() {
+            let notes = std::mem::take(&mut self.notes);
+            let shard = usize::from(self.place.number());
+            self.shared.control.send(crate::node::ControlMessage::Notes { shard, notes });
+        }
+    }
+}
+
+impl Effects for Fx {
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn interest(&self) -> &Interest {
+        self.interest.as_ref().expect("a shard's machine runs only inside a turn")
+    }
+
+    fn out(&mut self, conn: ConnId) -> &mut Out {
+        &mut self.mark(conn).out
+    }
+
+    fn close(&mut self, conn: ConnId, cause: Cause) {
+        self.mark(conn).ended = Some(cause);
+    }
+
+    fn pause(&mut self, conn: ConnId) {
+        self.output(conn).paused = true;
+    }
+
+    fn resume(&mut self, conn: ConnId) {
+        self.mark(conn).paused = false;
+    }
+
+    fn forward(&mut self, place: Place, frame: &[u8]) {
+        if place.is_peer() {
+            self.traffic.forwarded += 1;
+            if !self.lanes.push(place, frame) {
+                self.traffic.dropped += 1;
+            }
+            return;
+        }
+        let shard = usize::from(place.number());
+        if self.siblings[shard].sender.bytes_waiting() > SIBLING_BYTES_MAX {
+            self.traffic.dropped += 1;
+            return;
+        }
+        let batch = &mut self.batches[shard];
+        batch.extend_from_slice(&(frame.len() as u32).to_be_bytes());
+        batch.extend_from_slice(frame);
+    }
+
+    fn wish(&mut self, wish: Wish<'_>) {
+        self.notes.push(match wish {
+            Wish::On(filter) => Note::Route { filter: filter.into(), on: true },
+            Wish::Off(filter) => Note::Route { filter: filter.into(), on: false },
+            Wish::Members(key, count) => Note::Members { key: key.into(), count },
+        });
+    }
+
+    fn routes(&mut self, extent: Extent, ticket: Ticket) -> Wait {
+        if extent == Extent::Node && self.shared.shards == 1 {
+            return Wait::Over;
+        }
+        self.notes.push(Note::Routes { extent, ticket });
+        Wait::Later
+    }
+
+    fn claim(&mut self, client: &str, stamp: Option<Stamp>) {
+        self.notes.push(Note::Claim { client: client.into(), stamp });
+    }
+
+    fn stamp(&mut self) -> Stamp {
+        self.shared.clock.stamp(self.epoch)
+    }
+
+    fn tell(&mut self, peer: Place, _client: &str, bytes: &[u8]) {
+        self.notes.push(Note::Tell { peer, bytes: bytes.to_vec() });
+    }
+
+    fn retain(&mut self, message: &Message, ticket: Ticket) -> Wait {
+        let stamp = self.shared.clock.stamp(self.epoch);
+        let sender = self.siblings[usize::from(self.place.number())].sender.clone();
+        let then = Box::new(move || sender.send(ShardMessage::Stored(ticket, mqtt::Reason::Success)));
+        let topic = message.view().topic;
+        match self.shared.retained.write().write(message, stamp, then) {
+            Ok(was) => {
+                self.notes.push(Note::Retained { topic: topic.into(), was, stamp });
+                Wait::Later
+            }
+            Err(refused) => {
+                tracing::warn!(topic, ?refused, "a message was not retained");
+                Wait::Over
+            }
+        }
+    }
+
+    fn retained(&mut self, filter: &str, after: Option<&str>, limit: usize, into: &mut Vec<Message>) {
+        self.shared.retained.read().matches(filter, after, limit, self.epoch, into);
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        let (client, cause) = match event {
+            Event::Connected { client, .. } => (client, None),
+            Event::Disconnected { client, cause } => (client, Some(cause)),
+            Event::Ended { .. } => return,
+        };
+        self.notes.push(Note::Client(ClientEvent { client: client.into(), cause }));
+    }
+}

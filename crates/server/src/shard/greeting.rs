@@ -1,0 +1,110 @@
+//! The first packet of a connection: a CONNECT, small enough, and whose home it is.
+
+use broker::ConnInfo;
+use mqtt::packet::{Connect, kind};
+use mqtt::session::{Out, refuse};
+use mqtt::{Frame, Reason, Version, frame};
+
+use super::{Shared, home};
+use crate::listener::Listener;
+
+/// Bytes of a CONNECT; a longer one is refused before it is buffered.
+pub const CONNECT_BYTES_MAX: usize = 64 << 10;
+
+/// What the first bytes of a connection come to.
+pub enum Greeting<'a> {
+    /// The CONNECT has not come whole.
+    More,
+    /// It belongs to that shard.
+    Elsewhere(usize),
+    /// It is one of ours.
+    Welcome(Box<Welcome<'a>>),
+    /// No CONNECT: the connection ends, perhaps with a word (already in the output).
+    Refused(Reason),
+}
+
+/// A client of this shard.
+pub struct Welcome<'a> {
+    pub connect: Connect<'a>,
+    pub info: ConnInfo,
+    /// Bytes of the CONNECT.
+    pub bytes: usize,
+}
+
+/// Looks at what a connection has sent so far.
+pub fn look<'a>(
+    bytes: &'a [u8],
+    listener: &Listener,
+    peer: std::net::SocketAddr,
+    shard: usize,
+    shared: &Shared,
+    out: &mut Out,
+) -> Greeting<'a> {
+    let limit = CONNECT_BYTES_MAX.min(listener.zone.packet_bytes_max as usize);
+    let frame = match frame(bytes, limit) {
+        // Whatever else comes first is no client of ours: the sooner it goes the better.
+        Ok(None) if bytes.first().is_some_and(|b| b >> 4 != kind::CONNECT) => {
+            return Greeting::Refused(Reason::ProtocolError);
+        }
+        Ok(None) => return Greeting::More,
+        Ok(Some(frame)) => frame,
+        Err(error) => {
+            if error.0 == Reason::PacketTooLarge && says_v5(bytes) {
+                refuse(Version::V5, Reason::PacketTooLarge, out);
+            }
+            return Greeting::Refused(error.0);
+        }
+    };
+    if frame.kind != kind::CONNECT {
+        return Greeting::Refused(Reason::ProtocolError);
+    }
+    let connect = match Connect::decode(frame.body) {
+        Ok(connect) => connect,
+        Err(error) => {
+            // 3.x has words for an unknown version only; the rest just ends [MQTT-3.1.4-1].
+            if let Some(version) = error.version
+                && (version.is_v5() || error.reason == Reason::UnsupportedProtocolVersion)
+            {
+                refuse(version, error.reason, out);
+            }
+            return Greeting::Refused(error.reason);
+        }
+    };
+    let named = if listener.zone.username_as_client_id { connect.username } else { None };
+    let chosen = named.unwrap_or(connect.client_id);
+    let (client_id, assigned) =
+        if chosen.is_empty() { (assigned_id(shard, shared), true) } else { (chosen.to_owned(), false) };
+    let at = home(&client_id, shared.shards);
+    if at != shard {
+        return Greeting::Elsewhere(at);
+    }
+    if !listener.zone.anonymous {
+        // No login method is switched on yet that could know the client.
+        refuse(connect.version, Reason::NotAuthorized, out);
+        return Greeting::Refused(Reason::NotAuthorized);
+    }
+    let info =
+        ConnInfo { client_id, assigned, peer, listener: listener.id.clone(), zone: listener.zone.clone() };
+    Greeting::Welcome(Box::new(Welcome { connect, info, bytes: frame.length }))
+}
+
+/// Whether the bytes are the beginning of a CONNECT of 5.0.
+fn says_v5(bytes: &[u8]) -> bool {
+    let body = bytes.iter().skip(1).position(|b| b & 0x80 == 0).map(|at| &bytes[at + 2..]);
+    body.is_some_and(|body| body.starts_with(b"\0\x04MQTT\x05"))
+}
+
+/// A client id that nobody else has, and whose home is this shard.
+fn assigned_id(shard: usize, shared: &Shared) -> String {
+    loop {
+        let id = broker::assigned_client_id(u128::from_ne_bytes(crate::chance::bytes()));
+        if home(&id, shared.shards) == shard {
+            return id;
+        }
+    }
+}
+
+/// The first packet of what has been read, if it is whole and short enough.
+pub fn next<'a>(bytes: &'a [u8], bytes_max: usize) -> Result<Option<Frame<'a>>, Reason> {
+    frame(bytes, bytes_max).map_err(|e| e.0)
+}

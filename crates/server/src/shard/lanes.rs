@@ -1,0 +1,273 @@
+//! The data lanes of a shard: one of its own to each peer, for what it forwards, and those of peers that
+//! end here. A lane outlives its connections; control makes those.
+
+use std::io::{self, Read, Write};
+
+use broker::routes::Place;
+use cluster::bus::lane::{KIND_MIN, Lane, Limits, Sink};
+use cluster::{Incarnation, NodeId};
+use mio::{Interest, Registry, Token};
+
+use crate::stream::Wire;
+
+/// The kind of a forwarded message on a data lane.
+const FORWARD: u8 = KIND_MIN;
+/// What a lane holds back while its peer does not take it.
+const LIMITS: Limits = Limits { buffer_bytes_max: 32 << 20, frame_bytes_max: 64 << 20 };
+/// With less room than this in any lane that is up, publishers have to wait.
+const ROOM_MIN: usize = 8 << 20;
+/// Bytes read from a lane in one turn.
+const READ_BYTES: usize = 256 << 10;
+
+/// One data lane and its connection.
+struct DataLane {
+    peer: Place,
+    /// Of an incoming lane: whose it is.
+    from: Option<(NodeId, Incarnation, u16)>,
+    lane: Lane,
+    wire: Option<Wire>,
+    readable: bool,
+    writable: bool,
+    token: Token,
+}
+
+/// All data lanes of a shard.
+pub struct Lanes {
+    epoch: u64,
+    lanes: slab::Slab<DataLane>,
+    /// The own lane by peer slot.
+    out: Vec<Option<usize>>,
+    first_token: usize,
+    buffer: Vec<u8>,
+}
+
+/// Collects frames for after the lane's turn.
+struct Frames<'a>(&'a mut Vec<u8>);
+
+impl Sink for Frames<'_> {
+    fn frame(&mut self, kind: u8, body: &[u8]) {
+        // A kind of a later version is skipped.
+        if kind == FORWARD {
+            self.0.extend_from_slice(&(body.len() as u32).to_be_bytes());
+            self.0.extend_from_slice(body);
+        }
+    }
+}
+
+impl Lanes {
+    pub fn new(epoch: u64, first_token: usize) -> Lanes {
+        Lanes { epoch, lanes: slab::Slab::new(), out: Vec::new(), first_token, buffer: Vec::new() }
+    }
+
+    /// Takes a frame for a peer; `false`: there is no lane, or no room in it.
+    pub fn push(&mut self, peer: Place, frame: &[u8]) -> bool {
+        let Some(lane) = self.own(peer) else { return false };
+        self.lanes[lane].lane.push(FORWARD, frame).is_ok()
+    }
+
+    /// Whether publishers may go on.
+    pub fn have_room(&self) -> bool {
+        self.lanes.iter().all(|(_, l)| l.wire.is_none() || l.lane.room() >= ROOM_MIN)
+    }
+
+    fn own(&self, peer: Place) -> Option<usize> {
+        self.out.get(usize::from(peer.number())).copied().flatten()
+    }
+
+    /// The own lane to a peer has a new connection.
+    pub fn connected_out(
+        &mut self,
+        peer: Place,
+        wire: Wire,
+        rest: &[u8],
+        registry: &Registry,
+        now: cluster::Now,
+    ) {
+        let slot = usize::from(peer.number());
+        if self.out.len() <= slot {
+            self.out.resize(slot + 1, None);
+        }
+        let at = match self.out[slot] {
+            Some(at) => at,
+            None => {
+                let at = self.insert(peer, None);
+                self.out[slot] = Some(at);
+                at
+            }
+        };
+        // Nothing but acknowledgements comes back on a lane of ours.
+        self.attach(at, wire, rest, registry, now, &mut Vec::new());
+    }
+
+    /// A peer's lane has a new connection. Frames that came with it are appended to `frames`.
+    pub fn connected_in(
+        &mut self,
+        lane_in: super::LaneIn,
+        registry: &Registry,
+        now: cluster::Now,
+        frames: &mut Vec<u8>,
+    ) {
+        let super::LaneIn { peer, node, incarnation, lane, wire, rest } = lane_in;
+        let known = self
+            .lanes
+            .iter()
+            .find(|(_, l)| l.from.is_some_and(|(of, _, number)| of == node && number == lane));
+        let known = known.map(|(at, l)| (at, l.from.is_some_and(|(_, of, _)| of == incarnation)));
+        let at = match known {
+            Some((at, true)) => at,
+            Some((at, false)) => {
+                self.lanes.remove(at);
+                self.insert(peer, Some((node, incarnation, lane)))
+            }
+            None => self.insert(peer, Some((node, incarnation, lane))),
+        };
+        self.attach(at, wire, &rest, registry, now, frames);
+    }
+
+    fn insert(&mut self, peer: Place, from: Option<(NodeId, Incarnation, u16)>) -> usize {
+        let entry = self.lanes.vacant_entry();
+        let at = entry.key();
+        let token = Token(self.first_token + at);
+        entry.insert(DataLane {
+            peer,
+            from,
+            lane: Lane::new(self.epoch, LIMITS),
+            wire: None,
+            readable: false,
+            writable: false,
+            token,
+        });
+        at
+    }
+
+    fn attach(
+        &mut self,
+        at: usize,
+        mut wire: Wire,
+        rest: &[u8],
+        registry: &Registry,
+        now: cluster::Now,
+        frames: &mut Vec<u8>,
+    ) {
+        let lane = &mut self.lanes[at];
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = registry.register(wire.socket(), lane.token, interest) {
+            tracing::error!(%error, "a data lane cannot be polled");
+            return;
+        }
+        lane.lane.disconnected();
+        lane.lane.connected();
+        (lane.readable, lane.writable) = (true, true);
+        lane.wire = Some(wire);
+        if lane.lane.receive(rest, now, &mut Frames(frames)).is_err() {
+            lane.wire = None;
+            lane.lane.disconnected();
+        }
+    }
+
+    /// The peer is gone: its lanes and the own one to it end.
+    pub fn end(&mut self, peer: Place) {
+        self.lanes.retain(|_, lane| lane.peer != peer);
+        if let Some(slot) = self.out.get_mut(usize::from(peer.number())) {
+            *slot = None;
+        }
+    }
+
+    /// A poll says something about a lane.
+    pub fn ready(&mut self, token: usize, readable: bool, writable: bool) {
+        if let Some(lane) = self.lanes.get_mut(token - self.first_token) {
+            lane.readable |= readable;
+            lane.writable |= writable;
+        }
+    }
+
+    /// Reads from all lanes that have something. Frames go to `frames`, a batch for each peer.
+    pub fn read(
+        &mut self,
+        now: cluster::Now,
+        frames: &mut Vec<(Place, Vec<u8>)>,
+        lost: &mut Vec<Place>,
+    ) -> bool {
+        let mut more = false;
+        self.buffer.resize(READ_BYTES, 0);
+        for (_, lane) in &mut self.lanes {
+            let Some(wire) = lane.wire.as_mut().filter(|_| lane.readable) else { continue };
+            let mut batch = Vec::new();
+            let outcome = match wire.read(&mut self.buffer) {
+                Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => lane
+                    .lane
+                    .receive(&self.buffer[..count], now, &mut Frames(&mut batch))
+                    .map_err(|_| io::ErrorKind::InvalidData.into()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    lane.readable = false;
+                    Ok(())
+                }
+                Err(e) => Err(e),
+            };
+            if !batch.is_empty() {
+                frames.push((lane.peer, batch));
+            }
+            more |= lane.readable;
+            if outcome.is_err() {
+                lane.lost(lost);
+            }
+        }
+        more
+    }
+
+    /// Writes what the lanes hold, as far as their sockets take it.
+    pub fn flush(&mut self, now: cluster::Now, lost: &mut Vec<Place>) {
+        for (_, lane) in &mut self.lanes {
+            if lane.wire.is_none() {
+                continue;
+            }
+            lane.lane.expire(now);
+            if lane.write().is_err() {
+                lane.lost(lost);
+            }
+        }
+    }
+
+    /// Own lanes with a connection that hold frames which their peer has not taken.
+    pub fn unfinished(&self) -> usize {
+        self.lanes
+            .iter()
+            .filter(|(_, l)| l.from.is_none() && l.wire.is_some() && l.lane.backlog() > 0)
+            .count()
+    }
+
+    /// When a lane wants to be flushed though nothing is to be said: an acknowledgement is due.
+    pub fn wake_at(&self) -> Option<u64> {
+        self.lanes.iter().filter(|(_, l)| l.wire.is_some()).filter_map(|(_, l)| l.lane.wake_at()).min()
+    }
+}
+
+impl DataLane {
+    fn write(&mut self) -> io::Result<()> {
+        let Some(wire) = &mut self.wire else { return Ok(()) };
+        while self.writable {
+            let bytes = self.lane.to_write();
+            if bytes.is_empty() {
+                if wire.is_tls() && !wire.push()? {
+                    self.writable = false;
+                }
+                break;
+            }
+            match wire.write(bytes) {
+                Ok(count) => self.lane.wrote(count),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.writable = false,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    fn lost(&mut self, lost: &mut Vec<Place>) {
+        self.wire = None;
+        self.lane.disconnected();
+        if self.from.is_none() {
+            lost.push(self.peer);
+        }
+    }
+}

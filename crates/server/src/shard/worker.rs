@@ -1,0 +1,631 @@
+//! The loop of a shard thread: wait, read, decide, write.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::routes::Place;
+use broker::{ConnId, Shard, ShardConfig};
+use cluster::Incarnation;
+use mio::{Events, Interest, Poll, Token};
+use mqtt::packet::Packet;
+use mqtt::session::Out;
+use mqtt::{Now, Version};
+use slab::Slab;
+
+use super::conn::{Conn, Flushed, Phase};
+use super::effects::{Fx, Traffic};
+use super::greeting::{self, CONNECT_BYTES_MAX, Greeting};
+use super::lanes::Lanes;
+use super::{Adopted, PeerChange, ShardHandle, ShardMessage, Shared};
+use crate::inbox::Inbox;
+use crate::listener::Listener;
+use crate::stream::{Stream, Web, Wire};
+
+pub(super) const WAKE: Token = Token(usize::MAX);
+const LISTENERS: usize = 1 << 48;
+const LANES: usize = 1 << 49;
+/// Bytes read from one connection in one turn.
+const READ_BYTES: usize = 64 << 10;
+/// Connections accepted from one listener in one turn.
+const ACCEPTS: usize = 128;
+/// Output above which a connection counts as slow; below half of it it is asked to go on.
+const SLOW_BYTES: usize = 512 << 10;
+/// How long a connection may take to take its last bytes.
+const LINGER_MS: u64 = 2_000;
+/// How often connections that say nothing are looked at.
+const SWEEP_MS: u64 = 250;
+
+/// One shard thread.
+pub struct Worker {
+    number: usize,
+    poll: Poll,
+    inbox: Inbox<ShardMessage>,
+    messages: Vec<ShardMessage>,
+    conns: Slab<Conn>,
+    listeners: Slab<(Arc<Listener>, mio::net::TcpListener, bool)>,
+    shard: Shard,
+    fx: Fx,
+    shared: Arc<Shared>,
+    scratch: Vec<u8>,
+    /// Connections that may have something to read.
+    ready: Vec<u32>,
+    /// Buffers for outputs, given back when written.
+    spare: Vec<Vec<u8>>,
+    swept_at: Now,
+    stopping: bool,
+}
+
+impl Worker {
+    pub(super) fn new(
+        number: usize,
+        poll: Poll,
+        inbox: Inbox<ShardMessage>,
+        config: ShardConfig,
+        shared: Arc<Shared>,
+        siblings: Vec<ShardHandle>,
+        incarnation: Incarnation,
+    ) -> Worker {
+        let lanes = Lanes::new(incarnation, LANES);
+        let fx = Fx::new(shared.clone(), siblings, Place::shard(number as u16), lanes);
+        Worker {
+            number,
+            poll,
+            inbox,
+            messages: Vec::new(),
+            conns: Slab::new(),
+            listeners: Slab::new(),
+            shard: Shard::new(config),
+            fx,
+            shared,
+            scratch: vec![0; READ_BYTES],
+            ready: Vec::new(),
+            spare: Vec::new(),
+            swept_at: Now(0),
+            stopping: false,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(1024);
+        let mut go_on = false;
+        while !self.stopping {
+            let wait = if go_on { Some(Duration::ZERO) } else { self.patience() };
+            if let Err(error) = self.poll.poll(&mut events, wait)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(shard = self.number, %error, "a shard cannot wait for its sockets");
+                return;
+            }
+            go_on = self.turn(&events);
+        }
+    }
+
+    /// How long nothing need be done.
+    fn patience(&self) -> Option<Duration> {
+        let now = self.shared.clock.now();
+        let machine = self.shard.wake_at().map(|at| at.0);
+        let lanes = self.fx.lanes.wake_at();
+        let sweep = (!self.conns.is_empty() && self.needs_sweep()).then_some(self.swept_at.0 + SWEEP_MS);
+        let at = [machine, lanes, sweep].into_iter().flatten().min()?;
+        // One millisecond more than is left, as the clock of the machine has no finer steps.
+        Some(Duration::from_millis(at.saturating_sub(now.0) + u64::from(at > now.0)))
+    }
+
+    fn needs_sweep(&self) -> bool {
+        self.listeners.iter().any(|(_, l)| l.2) || self.conns.iter().any(|(_, c)| c.phase != Phase::Open)
+    }
+
+    /// One turn: everything that has come, then everything that has to go out. `true`: there is more.
+    fn turn(&mut self, events: &Events) -> bool {
+        let now = self.shared.clock.now();
+        self.fx.epoch = super::Clock::epoch();
+        self.fx.interest = Some(self.shared.interest.load_full());
+        self.take_messages(now);
+        self.take_events(events, now);
+        let lanes_more = self.read_lanes(now);
+        let mut more = lanes_more;
+        if self.fx.lanes.have_room() {
+            more |= self.read_ready(now);
+        }
+        if self.shard.wake_at().is_some_and(|at| at <= now) {
+            self.shard.expire(now, &mut self.fx);
+        }
+        if now.since(self.swept_at) >= SWEEP_MS {
+            self.sweep(now);
+        }
+        self.flush(now);
+        self.fx.hand_over();
+        self.fx.interest = None;
+        more
+    }
+
+    fn take_messages(&mut self, now: Now) {
+        let mut messages = std::mem::take(&mut self.messages);
+        self.inbox.take(&mut messages);
+        for message in messages.drain(..) {
+            self.take(message, now);
+        }
+        self.messages = messages;
+    }
+
+    fn take(&mut self, message: ShardMessage, now: Now) {
+        match message {
+            ShardMessage::Listen(listener, socket) => self.listen(listener, socket),
+            ShardMessage::Unlisten(id) => self.listeners.retain(|_, l| *l.0.id != *id),
+            ShardMessage::Adopt(adopted) => self.adopt(*adopted, now),
+            ShardMessage::Forwards { from, frames } => self.take_frames(from, &frames),
+            ShardMessage::LaneOut { peer, wire, rest } => {
+                let now = self.cluster_now(now);
+                self.fx.lanes.connected_out(peer, wire, &rest, self.poll.registry(), now);
+            }
+            ShardMessage::LaneIn(lane) => {
+                let (peer, mut frames) = (lane.peer, Vec::new());
+                let at = self.cluster_now(now);
+                self.fx.lanes.connected_in(*lane, self.poll.registry(), at, &mut frames);
+                self.take_frames(peer, &frames);
+            }
+            ShardMessage::LanesEnd { peer } => self.fx.lanes.end(peer),
+            ShardMessage::Peer(change) => self.peer_change(change, now),
+            ShardMessage::Told { from, bytes } => self.shard.told(from, &bytes, now, &mut self.fx),
+            ShardMessage::RoutesIn(ticket) => self.shard.routes_in(ticket, now, &mut self.fx),
+            ShardMessage::Stored(ticket, reason) => {
+                self.shard.retained_stored(ticket, reason, now, &mut self.fx);
+            }
+            ShardMessage::Do(job) => job(self),
+            ShardMessage::Stop => self.stopping = true,
+        }
+    }
+
+    fn peer_change(&mut self, change: PeerChange, now: Now) {
+        let (shard, fx) = (&mut self.shard, &mut self.fx);
+        match change {
+            PeerChange::Claim { peer, client, stamp } => shard.peer_claim(peer, &client, stamp, now, fx),
+            PeerChange::Release { peer, client } => shard.peer_release(peer, &client),
+            PeerChange::Masked(peer) => shard.peer_masked(peer, now, fx),
+            PeerChange::Unmasked(peer) => shard.peer_unmasked(peer, now, fx),
+            PeerChange::Forgotten(peer) => {
+                shard.peer_forgotten(peer, now, fx);
+                fx.lanes.end(peer);
+            }
+        }
+    }
+
+    /// Frames of another place; the own siblings that want those of a peer get them too.
+    fn take_frames(&mut self, from: Place, frames: &[u8]) {
+        let mut rest = frames;
+        while let Some((length, after)) = rest.split_first_chunk::<4>() {
+            let Some((frame, after)) = after.split_at_checked(u32::from_be_bytes(*length) as usize) else {
+                return;
+            };
+            self.shard.forwarded(from, frame, &mut self.fx);
+            rest = after;
+        }
+    }
+
+    fn take_events(&mut self, events: &Events, now: Now) {
+        for event in events {
+            match event.token().0 {
+                token if token == WAKE.0 => {}
+                token if token >= LANES => {
+                    self.fx.lanes.ready(token, event.is_readable(), event.is_writable());
+                }
+                token if token >= LISTENERS => self.accept(token - LISTENERS, now),
+                token => {
+                    let Some(conn) = self.conns.get_mut(token) else { continue };
+                    if event.is_writable() && conn.blocked {
+                        conn.blocked = false;
+                        self.fx.dirty_again(token as u32);
+                    }
+                    if (event.is_readable() || event.is_read_closed() || event.is_error()) && !conn.ready {
+                        conn.ready = true;
+                        self.ready.push(token as u32);
+                    }
+                }
+            }
+        }
+    }
+
+    fn read_lanes(&mut self, now: Now) -> bool {
+        let (mut frames, mut lost) = (Vec::new(), Vec::new());
+        let at = self.cluster_now(now);
+        let more = self.fx.lanes.read(at, &mut frames, &mut lost);
+        for (peer, batch) in frames {
+            self.take_frames(peer, &batch);
+        }
+        self.lanes_lost(lost);
+        more
+    }
+
+    fn lanes_lost(&mut self, lost: Vec<Place>) {
+        self.fx.notes.extend(lost.into_iter().map(|peer| super::Note::LaneLost { peer }));
+    }
+
+    fn cluster_now(&self, now: Now) -> cluster::Now {
+        cluster::Now::new(now.0, self.fx.epoch.0)
+    }
+
+    fn listen(&mut self, listener: Arc<Listener>, mut socket: mio::net::TcpListener) {
+        let entry = self.listeners.vacant_entry();
+        let token = Token(LISTENERS + entry.key());
+        match self.poll.registry().register(&mut socket, token, Interest::READABLE) {
+            Ok(()) => drop(entry.insert((listener, socket, false))),
+            Err(error) => tracing::error!(listener = %listener.id, %error, "cannot accept clients"),
+        }
+    }
+
+    /// Accepts what waits, as far as the listener's limits allow.
+    fn accept(&mut self, at: usize, now: Now) {
+        for _ in 0..ACCEPTS {
+            let Some((listener, socket, paused)) = self.listeners.get_mut(at) else { return };
+            *paused = !listener.may_accept(self.fx.epoch.0 / 1000);
+            if *paused {
+                return;
+            }
+            let listener = listener.clone();
+            match socket.accept() {
+                Ok((tcp, peer)) => self.welcome(listener, tcp, peer, now),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                // The client has gone again.
+                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    // Out of descriptors, most likely: look again in a while, others may end meanwhile.
+                    tracing::warn!(listener = %listener.id, %error, "cannot accept a client");
+                    if let Some(listener) = self.listeners.get_mut(at) {
+                        listener.2 = true;
+                    }
+                    return;
+                }
+            }
+        }
+        // More may wait, and no event will say so again.
+        if let Some(listener) = self.listeners.get_mut(at) {
+            listener.2 = true;
+        }
+    }
+
+    fn welcome(
+        &mut self,
+        listener: Arc<Listener>,
+        tcp: mio::net::TcpStream,
+        peer: std::net::SocketAddr,
+        now: Now,
+    ) {
+        if let Err(cause) = listener.admit(self.fx.epoch.0 / 1000) {
+            tracing::debug!(listener = %listener.id, %peer, cause, "a client was turned away");
+            return;
+        }
+        listener.tune(&tcp);
+        let wire = match &listener.tls {
+            None => Wire::plain(tcp),
+            Some(config) => match Wire::tls_server(tcp, config.load_full()) {
+                Ok(wire) => wire,
+                Err(error) => {
+                    tracing::warn!(listener = %listener.id, %error, "TLS cannot begin");
+                    listener.release("ssl_error");
+                    return;
+                }
+            },
+        };
+        let stream = match &listener.web {
+            None => Stream::Wire(wire),
+            Some(rules) => Stream::Web(Box::new(Web::new(wire, rules.clone()))),
+        };
+        self.insert(Adopted { stream, listener, peer, bytes: Vec::new() }, now);
+    }
+
+    fn adopt(&mut self, adopted: Adopted, now: Now) {
+        if let Some(at) = self.insert(adopted, now) {
+            self.process_partial(at, now);
+        }
+    }
+
+    fn insert(&mut self, adopted: Adopted, now: Now) -> Option<u32> {
+        let Adopted { mut stream, listener, peer, bytes } = adopted;
+        let entry = self.conns.vacant_entry();
+        let at = entry.key() as u32;
+        let socket = stream.socket()?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(socket, Token(entry.key()), interest) {
+            tracing::error!(%peer, %error, "a client's socket cannot be polled");
+            listener.release("poll_error");
+            return None;
+        }
+        let give_up_at = now.plus(listener.greeting_limit.as_millis() as u64);
+        entry.insert(Conn {
+            stream,
+            partial: bytes,
+            phase: Phase::Greeting { give_up_at },
+            version: Version::V311,
+            peer,
+            listener,
+            blocked: false,
+            slow: false,
+            ready: true,
+        });
+        self.fx.open(ConnId(at));
+        self.ready.push(at);
+        Some(at)
+    }
+
+    /// Reads from the connections that may have something.
+    fn read_ready(&mut self, now: Now) -> bool {
+        let ready = std::mem::take(&mut self.ready);
+        for at in &ready {
+            self.read(*at, now);
+        }
+        // What is still ready has been put into the new list.
+        let mut ready = ready;
+        ready.clear();
+        if self.ready.is_empty() {
+            self.ready = ready;
+        }
+        !self.ready.is_empty()
+    }
+
+    fn read(&mut self, at: u32, now: Now) {
+        let Some(conn) = self.conns.get_mut(at as usize) else { return };
+        if self.fx.output(ConnId(at)).paused {
+            // It stays ready; the machine says when it goes on.
+            conn.ready = false;
+            return;
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let outcome = conn.stream.read(&mut scratch);
+        match outcome {
+            Ok(0) => {
+                conn.ready = false;
+                self.lost(at, now);
+            }
+            Ok(count) => {
+                let more = count == scratch.len() || conn.stream.may_hold_more();
+                conn.ready = more;
+                if more {
+                    self.ready.push(at);
+                }
+                self.fx.traffic.bytes_received += count as u64;
+                self.took(at, &scratch[..count], now);
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => conn.ready = false,
+            Err(_) => {
+                conn.ready = false;
+                self.lost(at, now);
+            }
+        }
+        self.scratch = scratch;
+    }
+
+    /// Bytes have been read: whole packets are dealt with where they lie, the rest is kept.
+    fn took(&mut self, at: u32, bytes: &[u8], now: Now) {
+        let Some(conn) = self.conns.get_mut(at as usize) else { return };
+        if let Phase::Closing { bytes_left, .. } = &mut conn.phase {
+            *bytes_left = bytes_left.saturating_sub(bytes.len());
+            if *bytes_left == 0 {
+                self.remove(at, "closing");
+            }
+            return;
+        }
+        if !conn.partial.is_empty() {
+            conn.partial.extend_from_slice(bytes);
+            self.process_partial(at, now);
+            return;
+        }
+        let used = self.process(at, bytes, now);
+        if let Some(conn) = self.conns.get_mut(at as usize)
+            && used < bytes.len()
+            && !matches!(conn.phase, Phase::Closing { .. })
+        {
+            conn.partial = bytes[used..].to_vec();
+        }
+    }
+
+    fn process_partial(&mut self, at: u32, now: Now) {
+        let Some(conn) = self.conns.get_mut(at as usize) else { return };
+        let partial = std::mem::take(&mut conn.partial);
+        let used = self.process(at, &partial, now);
+        if let Some(conn) = self.conns.get_mut(at as usize)
+            && used < partial.len()
+            && !matches!(conn.phase, Phase::Closing { .. })
+        {
+            conn.partial = if used == 0 { partial } else { partial[used..].to_vec() };
+        }
+    }
+
+    /// Deals with the whole packets in `bytes`; says how many bytes they were.
+    fn process(&mut self, at: u32, bytes: &[u8], now: Now) -> usize {
+        let conn_id = ConnId(at);
+        let mut used = 0;
+        loop {
+            let Some(conn) = self.conns.get_mut(at as usize) else { return bytes.len() };
+            match conn.phase {
+                Phase::Closing { .. } => return bytes.len(),
+                Phase::Greeting { .. } => match self.greet(at, &bytes[used..], now) {
+                    Some(count) => used += count,
+                    None => return used,
+                },
+                Phase::Open => {
+                    let output = self.fx.output(conn_id);
+                    if output.ended.is_some() {
+                        return bytes.len();
+                    }
+                    if output.paused {
+                        return used;
+                    }
+                    let limit = conn.listener.zone.packet_bytes_max as usize;
+                    let frame = match greeting::next(&bytes[used..], limit) {
+                        Ok(Some(frame)) => frame,
+                        Ok(None) => return used,
+                        Err(reason) => {
+                            self.shard.malformed(conn_id, reason, now, &mut self.fx);
+                            return bytes.len();
+                        }
+                    };
+                    match Packet::decode(conn.version, &frame) {
+                        Ok(packet) => self.shard.packet(conn_id, packet, now, &mut self.fx),
+                        Err(reason) => self.shard.malformed(conn_id, reason, now, &mut self.fx),
+                    }
+                    used += frame.length;
+                }
+            }
+        }
+    }
+
+    /// The connection has not said who it is. `None`: nothing more to do with these bytes.
+    fn greet(&mut self, at: u32, bytes: &[u8], now: Now) -> Option<usize> {
+        let conn = &mut self.conns[at as usize];
+        let mut out = Out::default();
+        let listener = conn.listener.clone();
+        match greeting::look(bytes, &listener, conn.peer, self.number, &self.shared, &mut out) {
+            Greeting::More if bytes.len() > CONNECT_BYTES_MAX => {
+                self.remove(at, "frame_too_large");
+                None
+            }
+            Greeting::More => None,
+            Greeting::Elsewhere(shard) => {
+                let conn = self.conns.remove(at as usize);
+                self.move_home(conn, bytes.to_vec(), shard);
+                None
+            }
+            Greeting::Welcome(welcome) => {
+                let greeting::Welcome { connect, info, bytes } = *welcome;
+                conn.phase = Phase::Open;
+                conn.version = connect.version;
+                self.shard.connect(ConnId(at), &connect, info, now, &mut self.fx);
+                Some(bytes)
+            }
+            Greeting::Refused(reason) => {
+                tracing::debug!(peer = %conn.peer, reason = reason.words(), "a client was refused");
+                self.fx.output(ConnId(at)).out = out;
+                self.fx.refuse(ConnId(at), reason);
+                conn.phase = Conn::closing(now.plus(LINGER_MS));
+                None
+            }
+        }
+    }
+
+    fn move_home(&mut self, mut conn: Conn, bytes: Vec<u8>, shard: usize) {
+        if let Some(socket) = conn.stream.socket()
+            && self.poll.registry().deregister(socket).is_ok()
+        {
+            let Conn { stream, listener, peer, .. } = conn;
+            let adopted = Adopted { stream, listener, peer, bytes };
+            self.fx.siblings[shard].sender.send(ShardMessage::Adopt(Box::new(adopted)));
+        } else {
+            conn.listener.release("poll_error");
+        }
+    }
+
+    /// The client has ended the stream, or it broke.
+    fn lost(&mut self, at: u32, now: Now) {
+        let Some(conn) = self.conns.get(at as usize) else { return };
+        if conn.phase == Phase::Open {
+            self.shard.closed(ConnId(at), now, &mut self.fx);
+        }
+        self.remove(at, "tcp_closed");
+    }
+
+    fn remove(&mut self, at: u32, cause: &'static str) {
+        if let Some(conn) = self.conns.try_remove(at as usize) {
+            let output = self.fx.output(ConnId(at));
+            let cause = output.ended.map_or(cause, |ended| ended.word());
+            output.out = Out::default();
+            conn.listener.release(cause);
+        }
+    }
+
+    /// Sends what has been put out, and ends what has to end.
+    fn flush(&mut self, now: Now) {
+        while let Some(at) = self.fx.dirty.pop() {
+            self.fx.output(ConnId(at)).dirty = false;
+            self.flush_conn(at, now);
+        }
+        let mut lost = Vec::new();
+        let at = self.cluster_now(now);
+        self.fx.lanes.flush(at, &mut lost);
+        self.lanes_lost(lost);
+    }
+
+    fn flush_conn(&mut self, at: u32, now: Now) {
+        let Some(conn) = self.conns.get_mut(at as usize) else { return };
+        let output = self.fx.output(ConnId(at));
+        if !output.paused && !conn.ready && !conn.partial.is_empty() && conn.phase == Phase::Open {
+            // The machine goes on with a connection that it had paused.
+            conn.ready = true;
+            self.ready.push(at);
+        }
+        let before = output.out.len();
+        let flushed = if conn.blocked { Flushed::Blocked } else { conn.flush(&mut output.out) };
+        let left = output.out.len();
+        let ended = output.ended.is_some();
+        if flushed == Flushed::Whole && self.spare.len() < 64 {
+            let buffer = output.out.written_whole();
+            if (1..=READ_BYTES).contains(&buffer.capacity()) {
+                self.spare.push(buffer);
+            }
+        }
+        self.fx.traffic.bytes_sent += (before - left) as u64;
+        let conn = &mut self.conns[at as usize];
+        if left > SLOW_BYTES {
+            conn.slow = true;
+        } else if conn.slow && left < SLOW_BYTES / 2 {
+            conn.slow = false;
+            self.shard.writable(ConnId(at), &mut self.fx);
+        }
+        match flushed {
+            Flushed::Broken if ended || conn.phase != Phase::Open => self.remove(at, "tcp_closed"),
+            Flushed::Broken => self.lost(at, now),
+            Flushed::Blocked | Flushed::Whole if ended && conn.phase == Phase::Open => {
+                conn.phase = Conn::closing(now.plus(LINGER_MS));
+                if flushed == Flushed::Whole {
+                    conn.stream.finish();
+                }
+            }
+            Flushed::Whole if ended => conn.stream.finish(),
+            _ => {}
+        }
+    }
+
+    /// Ends connections that say nothing before their CONNECT or after their end.
+    fn sweep(&mut self, now: Now) {
+        self.swept_at = now;
+        let late: Vec<(u32, &'static str)> = self
+            .conns
+            .iter()
+            .filter_map(|(at, conn)| match conn.phase {
+                Phase::Greeting { give_up_at } if now >= give_up_at => Some((at as u32, "idle_timeout")),
+                Phase::Closing { give_up_at, .. } if now >= give_up_at => Some((at as u32, "closed")),
+                _ => None,
+            })
+            .collect();
+        for (at, cause) in late {
+            self.remove(at, cause);
+        }
+        let paused: Vec<usize> = self.listeners.iter().filter(|(_, l)| l.2).map(|(at, _)| at).collect();
+        for at in paused {
+            self.accept(at, now);
+        }
+    }
+
+    /// The machine, and its driver's effects, for whoever was sent here to ask or to change something.
+    pub fn machine(&mut self) -> (&mut Shard, &mut Fx, Now) {
+        (&mut self.shard, &mut self.fx, self.shared.clock.now())
+    }
+
+    /// No more clients come in.
+    pub fn stop_listening(&mut self) {
+        self.listeners.clear();
+    }
+
+    /// Connections whose last bytes are not with the kernel, clients' and peers'.
+    pub fn unfinished(&self) -> usize {
+        let open = self.conns.iter().filter(|(at, conn)| {
+            matches!(conn.phase, Phase::Closing { .. }) && !self.fx.outs[*at].out.is_empty()
+        });
+        open.count() + self.fx.lanes.unfinished()
+    }
+
+    /// What went through the sockets.
+    pub fn traffic(&self) -> Traffic {
+        self.fx.traffic
+    }
+}
