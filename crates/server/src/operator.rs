@@ -331,6 +331,11 @@ impl Operator {
         clients
     }
 
+    /// A client of this node.
+    pub async fn own_client(&self, id: &str) -> Option<Client> {
+        self.own_clients(Some(id.to_owned()), None).await.pop()
+    }
+
     async fn own_kick(&self, id: String) -> bool {
         let key = id.clone();
         let kicked = self.at_home(&id, move |worker| {

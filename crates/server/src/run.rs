@@ -107,6 +107,9 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
         control.fx().local(),
     ));
     operator.clone().serve_peers(&mut control);
+    if let Some(qos) = settings.modules.presence_qos.and_then(mqtt::QoS::from_bits) {
+        crate::sys::publish_presence(&operator, &mut control, qos);
+    }
 
     let door = api::bind(&settings.node.data_dir).map_err(|e| {
         StartError(format!("The control socket in {}: {e}", settings.node.data_dir.display()))
@@ -324,7 +327,8 @@ fn zone(from: &settings::Zone, retain: bool) -> Zone {
                 broker::settings::DefaultPriority::Lowest
             },
         },
-        mountpoint: from.mountpoint.clone(),
+        // Its variables are not filled in yet; as long as they are not, the setting has no effect.
+        mountpoint: None,
         username_as_client_id: from.use_username_as_clientid,
         response_information: from.response_information.clone(),
     }

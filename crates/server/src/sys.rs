@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt::{MessageRef, Properties, QoS};
+use serde_json::json;
 
 use crate::api::words;
 use crate::cli::{PRODUCT, VERSION};
+use crate::node::Control;
 use crate::operator::Operator;
 use crate::settings::Broker;
-use crate::shard::Clock;
+use crate::shard::{ClientEvent, Clock};
 
 /// How often retained messages whose time is over are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(10);
@@ -24,7 +26,7 @@ pub async fn publish(operator: Arc<Operator>, settings: Broker) {
             _ = figures.tick() => publish_figures(&operator).await,
             _ = heartbeat.tick() => publish_heartbeat(&operator).await,
             _ = expiry.tick() => {
-                let _ = operator.control.ask(crate::node::Control::expire_retained).await;
+                let _ = operator.control.ask(Control::expire_retained).await;
             }
         }
     }
@@ -57,8 +59,59 @@ async fn publish_heartbeat(operator: &Operator) {
     say(operator, format!("$SYS/brokers/{node}/datetime"), words::local_time(Clock::epoch().0), false);
 }
 
-/// Publishes one message of the node itself, by way of its first shard.
+/// Publishes what becomes of clients from now on, with that QoS: 4.4's module `presence`.
+pub fn publish_presence(operator: &Arc<Operator>, control: &mut Control, qos: QoS) {
+    let operator = operator.clone();
+    control.on_client(Box::new(move |event| {
+        let operator = operator.clone();
+        tokio::task::spawn_local(async move { say_presence(&operator, event, qos).await });
+    }));
+}
+
+async fn say_presence(operator: &Operator, event: ClientEvent, qos: QoS) {
+    let node = &operator.name;
+    let Some(about) = operator.own_client(&event.client).await else {
+        // Its session has ended with its connection.
+        let cause = event.cause.map_or("normal", broker::Cause::word);
+        let payload = json!({ "clientid": &*event.client, "reason": cause, "ts": Clock::epoch().0 });
+        let topic = format!("$SYS/brokers/{node}/clients/{}/disconnected", event.client);
+        return say_with(operator, topic, payload.to_string(), qos, false);
+    };
+    let mut payload = json!({
+        "clientid": about.clientid,
+        "username": about.username.as_deref().unwrap_or("undefined"),
+        "ipaddress": about.ip_address,
+        "proto_name": about.proto_name,
+        "proto_ver": about.proto_ver,
+        "ts": Clock::epoch().0,
+    });
+    let word = match event.cause {
+        None => {
+            payload["sockport"] = json!(about.port);
+            payload["keepalive"] = json!(about.keepalive);
+            payload["connack"] = json!(0);
+            payload["clean_start"] = json!(about.clean_start);
+            payload["expiry_interval"] = json!(about.expiry_interval);
+            payload["connected_at"] = json!(about.connected_at_ms);
+            "connected"
+        }
+        Some(cause) => {
+            payload["reason"] = json!(cause.word());
+            payload["disconnected_at"] = json!(about.disconnected_at_ms);
+            "disconnected"
+        }
+    };
+    let topic = format!("$SYS/brokers/{node}/clients/{}/{word}", event.client);
+    say_with(operator, topic, payload.to_string(), qos, false);
+}
+
+/// Publishes one message of the node itself.
 fn say(operator: &Operator, topic: String, payload: String, retain: bool) {
+    say_with(operator, topic, payload, QoS::AtMostOnce, retain);
+}
+
+/// The same with a QoS, by way of the node's first shard.
+fn say_with(operator: &Operator, topic: String, payload: String, qos: QoS, retain: bool) {
     let Some(shard) = operator.shards.first() else { return };
     let job = move |worker: &mut crate::shard::Worker| {
         let (machine, fx, _) = worker.machine();
@@ -66,7 +119,7 @@ fn say(operator: &Operator, topic: String, payload: String, retain: bool) {
             topic: &topic,
             payload: payload.as_bytes(),
             properties: Properties::NONE,
-            qos: QoS::AtMostOnce,
+            qos,
             retain,
             created: Clock::epoch(),
             expiry: None,

@@ -430,6 +430,11 @@ impl Control {
         self.fx.serve = Some(serve);
     }
 
+    /// Tells whoever publishes it what becomes of clients.
+    pub fn on_client(&mut self, tell: Box<dyn Fn(crate::shard::ClientEvent)>) {
+        self.fx.presence = Some(tell);
+    }
+
     /// The machine, to look at.
     pub fn node(&self) -> &Node {
         &self.node

@@ -31,6 +31,8 @@ pub struct Conn {
     pub blocked: bool,
     /// Much of its output waits.
     pub slow: bool,
+    /// The machine has paused it while bytes waited, read or unread.
+    pub held: bool,
     /// Bytes may wait that no poll announces.
     pub ready: bool,
 }
@@ -63,9 +65,9 @@ impl Conn {
         Phase::Closing { give_up_at, bytes_left: LINGER_BYTES }
     }
 
-    /// Writes what `out` holds.
-    pub fn flush(&mut self, out: &mut Out) -> Flushed {
-        match self.try_flush(out) {
+    /// Writes what `out` holds. The buffer that it lay in is put into `spare` when it is empty.
+    pub fn flush(&mut self, out: &mut Out, spare: &mut Vec<u8>) -> Flushed {
+        match self.try_flush(out, spare) {
             Ok(true) => Flushed::Whole,
             Ok(false) => {
                 self.blocked = true;
@@ -79,7 +81,7 @@ impl Conn {
         }
     }
 
-    fn try_flush(&mut self, out: &mut Out) -> io::Result<bool> {
+    fn try_flush(&mut self, out: &mut Out, spare: &mut Vec<u8>) -> io::Result<bool> {
         while !out.is_empty() {
             let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
             let count = out.pieces(&mut pieces);
@@ -87,7 +89,11 @@ impl Conn {
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            out.advance(written);
+            if written == out.len() {
+                *spare = out.written_whole();
+            } else {
+                out.advance(written);
+            }
         }
         self.stream.flush()
     }

@@ -13,6 +13,10 @@ use super::{ClientEvent, Clock, Note, ShardHandle, ShardMessage, Shared};
 /// Bytes that a sibling may have waiting; more is dropped and counted.
 const SIBLING_BYTES_MAX: usize = 64 << 20;
 
+/// Buffers that are kept for outputs to come, and the largest of them.
+const SPARES_MAX: usize = 256;
+const SPARE_BYTES_MAX: usize = 64 << 10;
+
 /// Bytes and frames that went through a shard's sockets.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Traffic {
@@ -36,6 +40,8 @@ pub struct Fx {
     pub(super) outs: Vec<Output>,
     /// Connections whose output may have grown.
     pub(super) dirty: Vec<u32>,
+    /// Buffers that outputs may use.
+    spare: Vec<Vec<u8>>,
     pub(super) lanes: Lanes,
     /// Frames for siblings, by shard.
     pub(super) batches: Vec<Vec<u8>>,
@@ -65,6 +71,7 @@ impl Fx {
             interest: None,
             outs: Vec::new(),
             dirty: Vec::new(),
+            spare: Vec::new(),
             lanes,
             batches,
             notes: Vec::new(),
@@ -100,8 +107,20 @@ impl Fx {
         if !output.dirty {
             output.dirty = true;
             self.dirty.push(conn.0);
+            if output.out.is_empty()
+                && let Some(buffer) = self.spare.pop()
+            {
+                output.out.lend(buffer);
+            }
         }
         output
+    }
+
+    /// Takes a buffer back that an output has been written from.
+    pub(super) fn give_back(&mut self, buffer: Vec<u8>) {
+        if (1..=SPARE_BYTES_MAX).contains(&buffer.capacity()) && self.spare.len() < SPARES_MAX {
+            self.spare.push(buffer);
+        }
     }
 
     /// Hands siblings and control what is for them: one wake-up each.

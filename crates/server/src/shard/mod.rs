@@ -245,7 +245,20 @@ impl Unstarted {
         incarnation: Incarnation,
     ) -> io::Result<JoinHandle<()>> {
         std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
+            let _whole = AllOrNothing;
             Worker::new(number, self.poll, self.inbox, config, shared, siblings, incarnation).run();
         })
+    }
+}
+
+/// A node without one of its shards would lose clients and messages unseen: it ends instead, so that whoever
+/// watches it starts it again. What happened is in the log.
+struct AllOrNothing;
+
+impl Drop for AllOrNothing {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
     }
 }

@@ -48,10 +48,10 @@ pub struct Worker {
     fx: Fx,
     shared: Arc<Shared>,
     scratch: Vec<u8>,
+    /// Listeners with more clients than one turn takes in.
+    crowded: Vec<usize>,
     /// Connections that may have something to read.
     ready: Vec<u32>,
-    /// Buffers for outputs, given back when written.
-    spare: Vec<Vec<u8>>,
     swept_at: Now,
     stopping: bool,
 }
@@ -79,8 +79,8 @@ impl Worker {
             fx,
             shared,
             scratch: vec![0; READ_BYTES],
+            crowded: Vec::new(),
             ready: Vec::new(),
-            spare: Vec::new(),
             swept_at: Now(0),
             stopping: false,
         }
@@ -122,9 +122,11 @@ impl Worker {
         self.fx.epoch = super::Clock::epoch();
         self.fx.interest = Some(self.shared.interest.load_full());
         self.take_messages(now);
+        for listener in std::mem::take(&mut self.crowded) {
+            self.accept(listener, now);
+        }
         self.take_events(events, now);
-        let lanes_more = self.read_lanes(now);
-        let mut more = lanes_more;
+        let mut more = self.read_lanes(now);
         if self.fx.lanes.have_room() {
             more |= self.read_ready(now);
         }
@@ -137,7 +139,7 @@ impl Worker {
         self.flush(now);
         self.fx.hand_over();
         self.fx.interest = None;
-        more
+        more || !self.crowded.is_empty() || (!self.ready.is_empty() && self.fx.lanes.have_room())
     }
 
     fn take_messages(&mut self, now: Now) {
@@ -279,9 +281,7 @@ impl Worker {
             }
         }
         // More may wait, and no event will say so again.
-        if let Some(listener) = self.listeners.get_mut(at) {
-            listener.2 = true;
-        }
+        self.crowded.push(at);
     }
 
     fn welcome(
@@ -341,6 +341,7 @@ impl Worker {
             listener,
             blocked: false,
             slow: false,
+            held: false,
             ready: true,
         });
         self.fx.open(ConnId(at));
@@ -366,10 +367,15 @@ impl Worker {
     fn read(&mut self, at: u32, now: Now) {
         let Some(conn) = self.conns.get_mut(at as usize) else { return };
         if self.fx.output(ConnId(at)).paused {
-            // It stays ready; the machine says when it goes on.
+            // The machine says when it goes on.
             conn.ready = false;
+            conn.held = true;
             return;
         }
+        if std::mem::take(&mut conn.held) {
+            self.process_partial(at, now);
+        }
+        let Some(conn) = self.conns.get_mut(at as usize) else { return };
         let mut scratch = std::mem::take(&mut self.scratch);
         let outcome = conn.stream.read(&mut scratch);
         match outcome {
@@ -449,6 +455,7 @@ impl Worker {
                         return bytes.len();
                     }
                     if output.paused {
+                        conn.held = true;
                         return used;
                     }
                     let limit = conn.listener.zone.packet_bytes_max as usize;
@@ -548,21 +555,16 @@ impl Worker {
     fn flush_conn(&mut self, at: u32, now: Now) {
         let Some(conn) = self.conns.get_mut(at as usize) else { return };
         let output = self.fx.output(ConnId(at));
-        if !output.paused && !conn.ready && !conn.partial.is_empty() && conn.phase == Phase::Open {
-            // The machine goes on with a connection that it had paused.
+        if conn.held && !output.paused && !conn.ready {
             conn.ready = true;
             self.ready.push(at);
         }
         let before = output.out.len();
-        let flushed = if conn.blocked { Flushed::Blocked } else { conn.flush(&mut output.out) };
+        let mut spare = Vec::new();
+        let flushed = if conn.blocked { Flushed::Blocked } else { conn.flush(&mut output.out, &mut spare) };
         let left = output.out.len();
         let ended = output.ended.is_some();
-        if flushed == Flushed::Whole && self.spare.len() < 64 {
-            let buffer = output.out.written_whole();
-            if (1..=READ_BYTES).contains(&buffer.capacity()) {
-                self.spare.push(buffer);
-            }
-        }
+        self.fx.give_back(spare);
         self.fx.traffic.bytes_sent += (before - left) as u64;
         let conn = &mut self.conns[at as usize];
         if left > SLOW_BYTES {

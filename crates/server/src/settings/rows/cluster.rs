@@ -12,7 +12,7 @@ pub(super) const ROWS: &[Row] = settings! {
     "cluster.discovery": Atom = "manual" ships "manual";
     /// A member that has been down for so long is forgotten. It is welcome back with its data. To keep absent members for ever, leave
     /// the line out.
-    "cluster.autoclean": Duration ships "5m" => Later("absent members are not forgotten by themselves yet; use emqx_ctl cluster force-leave");
+    "cluster.autoclean": Duration ships "5m";
     /// After a partition the sides come together again by themselves. off: they stay apart until `emqx_ctl cluster heal`.
     "cluster.autoheal": Flag = "off" ships "on";
     /// With an automatic strategy, how long the listeners stay closed at most while the first round of discovery goes on.

@@ -11,7 +11,7 @@ pub(super) const ROWS: &[Row] = settings! {
     /// How many clients may be connected through this listener.
     "listener.tcp.$name.max_connections": Integer = "1024" ships "listener.tcp.external.max_connections = 1024000" "listener.tcp.internal.max_connections = 1024000";
     /// How many clients may connect in a second.
-    "listener.tcp.$name.max_conn_rate": Integer ships "listener.tcp.external.max_conn_rate = 1000" "listener.tcp.internal.max_conn_rate = 1000" => Later("rates are not limited yet");
+    "listener.tcp.$name.max_conn_rate": Integer ships "listener.tcp.external.max_conn_rate = 1000" "listener.tcp.internal.max_conn_rate = 1000";
     /// How many packets are read from the socket in one turn.
     "listener.tcp.$name.active_n": Integer = "100" ships "listener.tcp.external.active_n = 100" "listener.tcp.internal.active_n = 1000" => NoEffect("every core accepts and reads as much as is there");
     /// The zone of the clients of this listener.
@@ -55,7 +55,7 @@ pub(super) const ROWS: &[Row] = settings! {
     /// How many clients may be connected through this listener.
     "listener.ssl.$name.max_connections": Integer = "1024" ships "listener.ssl.external.max_connections = 102400";
     /// How many clients may connect in a second.
-    "listener.ssl.$name.max_conn_rate": Integer ships "listener.ssl.external.max_conn_rate = 500" => Later("rates are not limited yet");
+    "listener.ssl.$name.max_conn_rate": Integer ships "listener.ssl.external.max_conn_rate = 500";
     /// How many packets are read from the socket in one turn.
     "listener.ssl.$name.active_n": Integer = "100" ships "listener.ssl.external.active_n = 100" => NoEffect("every core accepts and reads as much as is there");
     /// The zone of the clients of this listener.
@@ -157,7 +157,7 @@ pub(super) const ROWS: &[Row] = settings! {
     /// How many clients may be connected through this listener.
     "listener.quic.$name.max_connections": Integer = "1024" => Later("QUIC is not there yet");
     /// How many clients may connect in a second.
-    "listener.quic.$name.max_conn_rate": Integer => Later("rates are not limited yet");
+    "listener.quic.$name.max_conn_rate": Integer => Later("QUIC is not there yet");
     /// How many packets are read from the socket in one turn.
     "listener.quic.$name.active_n": Integer = "100" => NoEffect("every core accepts and reads as much as is there");
     /// The zone of the clients of this listener.

@@ -14,7 +14,7 @@ pub(super) const ROWS: &[Row] = settings! {
     /// How many clients may be connected through this listener.
     "listener.ws.$name.max_connections": Integer = "1024" ships "listener.ws.external.max_connections = 102400";
     /// How many clients may connect in a second.
-    "listener.ws.$name.max_conn_rate": Integer ships "listener.ws.external.max_conn_rate = 1000" => Later("rates are not limited yet");
+    "listener.ws.$name.max_conn_rate": Integer ships "listener.ws.external.max_conn_rate = 1000";
     /// How many packets are read from the socket in one turn.
     "listener.ws.$name.active_n": Integer = "100" ships "listener.ws.external.active_n = 100" => NoEffect("every core accepts and reads as much as is there");
     /// The zone of the clients of this listener.
@@ -93,7 +93,7 @@ pub(super) const ROWS: &[Row] = settings! {
     /// How many clients may be connected through this listener.
     "listener.wss.$name.max_connections": Integer = "1024" ships "listener.wss.external.max_connections = 102400";
     /// How many clients may connect in a second.
-    "listener.wss.$name.max_conn_rate": Integer ships "listener.wss.external.max_conn_rate = 1000" => Later("rates are not limited yet");
+    "listener.wss.$name.max_conn_rate": Integer ships "listener.wss.external.max_conn_rate = 1000";
     /// How many packets are read from the socket in one turn.
     "listener.wss.$name.active_n": Integer = "100" ships "listener.wss.external.active_n = 100" => NoEffect("every core accepts and reads as much as is there");
     /// The zone of the clients of this listener.

@@ -86,9 +86,9 @@ pub(super) const ROWS: &[Row] = settings! {
     /// How many messages wait for a client that is absent or slow; 0 is no limit.
     "zone.$name.max_mqueue_len": Integer = "1000" ships "zone.external.max_mqueue_len = 1000" "zone.internal.max_mqueue_len = 10000";
     /// Topics that overtake others in the queue, as `topic/1=10,topic/2=8`.
-    "zone.$name.mqueue_priorities": Text = "none" ships "zone.external.mqueue_priorities = none" => Later("all topics have one priority yet");
+    "zone.$name.mqueue_priorities": Text = "none" ships "zone.external.mqueue_priorities = none";
     /// Whether topics without a priority come first or last.
-    "zone.$name.mqueue_default_priority": OneOf["highest", "lowest"] = "lowest" ships "zone.external.mqueue_default_priority = highest" => Later("all topics have one priority yet");
+    "zone.$name.mqueue_default_priority": OneOf["highest", "lowest"] = "lowest" ships "zone.external.mqueue_default_priority = highest";
     /// Whether QoS 0 messages wait in the queue.
     "zone.$name.mqueue_store_qos0": OneOf["true", "false"] = "true" ships "zone.external.mqueue_store_qos0 = true" "zone.internal.mqueue_store_qos0 = true";
     /// Whether clients that connect too often are banned.
