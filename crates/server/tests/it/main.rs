@@ -1,0 +1,18 @@
+//! The real program, over real sockets: what an operator types and what clients see.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets what it does not expect has to fail there"
+)]
+
+mod cli;
+mod client;
+mod config;
+mod membership;
+mod messages;
+mod node;
+mod ports;
+mod real_client;
+mod retained;
+mod sessions;
