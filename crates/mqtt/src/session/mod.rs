@@ -412,8 +412,8 @@ impl Session {
         epoch: Epoch,
         out: &mut Out,
     ) -> Delivered {
-        // [MQTT-3.8.4-8]; `upgrade_qos` sends with what the subscription was granted.
-        let qos = if self.rules.upgrade_qos { how.qos } else { how.qos.min(message.qos) };
+        // [MQTT-3.8.4-8]; `upgrade_qos` sends with the greater of the two.
+        let qos = if self.rules.upgrade_qos { how.qos.max(message.qos) } else { how.qos.min(message.qos) };
         self.outgoing.deliver(self.receiver(), message, kept, &Delivery { qos, ..*how }, epoch, out)
     }
 
