@@ -69,6 +69,7 @@ pub struct NodeFx {
     pub(super) serve: Option<ServeApi>,
     /// Clients that came or went, for whoever publishes that.
     pub(super) presence: Option<Box<dyn Fn(ClientEvent)>>,
+    sys_wanted: i64,
 }
 
 /// A peer as the shards know it.
@@ -125,6 +126,7 @@ impl NodeFx {
             to_publish: Vec::new(),
             serve: None,
             presence: None,
+            sys_wanted: 0,
         }
     }
 
@@ -187,6 +189,11 @@ impl NodeFx {
     pub(super) fn forget_node(&mut self, node: NodeId) {
         let Some(slot) = self.peers.remove(&node) else { return };
         self.slots.try_remove(usize::from(slot.place.number()));
+        for (_, held) in slot.held.iter().filter(|(table, _)| **table != CLIENTS) {
+            for key in held {
+                self.count_sys(key, -1);
+            }
+        }
         self.interest.change(Change::Forget { place: slot.place });
         to_all(&self.shards, || ShardMessage::Peer(PeerChange::Forgotten(slot.place)));
     }
@@ -342,7 +349,9 @@ impl NodeFx {
     }
 
     pub(super) fn client_event(&self, event: ClientEvent) {
-        if let Some(presence) = &self.presence {
+        if self.sys_wanted > 0
+            && let Some(presence) = &self.presence
+        {
             presence(event);
         }
     }
@@ -399,6 +408,13 @@ impl NodeFx {
             true
         });
         std::fs::write(dir.join("retained.messages"), records)
+    }
+
+    /// Counts the filters of the cluster that can match topics of `$SYS`: without any, nobody is told of clients.
+    pub(super) fn count_sys(&mut self, filter: &str, change: i64) {
+        if filter.starts_with("$SYS/") || filter.contains("/$SYS/") {
+            self.sys_wanted += change;
+        }
     }
 
     fn table_entry(&mut self, place: Place, table: TableId, key: &str, value: Option<&[u8]>) {
@@ -472,9 +488,14 @@ impl Effects for NodeFx {
             stale.remove(key);
         }
         let held = slot.held.entry(table).or_default();
-        match value {
-            Some(_) => drop(held.insert(key.into())),
-            None => drop(held.remove(key)),
+        let (before, after) = (held.contains(key), value.is_some());
+        if after && !before {
+            held.insert(key.into());
+        } else if before && !after {
+            held.remove(key);
+        }
+        if table != CLIENTS {
+            self.count_sys(key, i64::from(after) - i64::from(before));
         }
         self.table_entry(place, table, key, value);
     }
@@ -493,6 +514,9 @@ impl Effects for NodeFx {
             held.retain(|key| !stale.contains(key));
         }
         for key in stale {
+            if table != CLIENTS {
+                self.count_sys(&key, -1);
+            }
             self.table_entry(place, table, &key, None);
         }
     }

@@ -229,12 +229,14 @@ impl Control {
         match note {
             Note::Route { filter, on } => {
                 if let Some((was, is)) = self.fx.own.route(shard, &filter, on) {
+                    self.fx.count_sys(&filter, if on { 1 } else { -1 });
                     self.node.changed(ROUTES, filter.as_bytes(), was, is);
                 }
                 self.fx.own_route(shard, filter, on);
             }
             Note::Members { key, count } => {
                 let (was, is) = self.fx.own.members(shard, &key, count);
+                self.fx.count_sys(&key, i64::from(is.is_some()) - i64::from(was.is_some()));
                 self.node.changed(
                     GROUPS,
                     key.as_bytes(),

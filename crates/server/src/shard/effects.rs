@@ -5,7 +5,7 @@ use std::sync::Arc;
 use broker::routes::{Interest, Place};
 use broker::{Cause, ConnId, Effects, Event, Extent, Stamp, Ticket, Wait, Wish};
 use mqtt::session::Out;
-use mqtt::{Epoch, Message};
+use mqtt::{Epoch, Message, Now};
 
 use super::lanes::Lanes;
 use super::{ClientEvent, Clock, Note, ShardHandle, ShardMessage, Shared};
@@ -16,6 +16,11 @@ const SIBLING_BYTES_MAX: usize = 64 << 20;
 /// Buffers that are kept for outputs to come, and the largest of them.
 const SPARES_MAX: usize = 256;
 const SPARE_BYTES_MAX: usize = 64 << 10;
+
+/// How long claims of client ids and news of clients may wait for more of their kind, in milliseconds; and
+/// how many of them.
+const NOTES_WAIT_MS: u64 = 2;
+const NOTES_MAX: usize = 1024;
 
 /// Bytes and frames that went through a shard's sockets.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +51,8 @@ pub struct Fx {
     /// Frames for siblings, by shard.
     pub(super) batches: Vec<Vec<u8>>,
     pub(super) notes: Vec<Note>,
+    /// When the first of the notes was made.
+    notes_since: Option<Now>,
     pub(super) traffic: Traffic,
 }
 
@@ -75,6 +82,7 @@ impl Fx {
             lanes,
             batches,
             notes: Vec::new(),
+            notes_since: None,
             traffic: Traffic::default(),
         }
     }
@@ -123,8 +131,13 @@ impl Fx {
         }
     }
 
+    /// When notes that can wait have waited long enough.
+    pub(super) fn hand_over_at(&self) -> Option<Now> {
+        self.notes_since.map(|since| since.plus(NOTES_WAIT_MS))
+    }
+
     /// Hands siblings and control what is for them: one wake-up each.
-    pub(super) fn hand_over(&mut self) {
+    pub(super) fn hand_over(&mut self, now: Now) {
         for (shard, batch) in self.batches.iter_mut().enumerate() {
             if !batch.is_empty() {
                 let frames = std::mem::take(batch);
@@ -133,7 +146,15 @@ impl Fx {
                 self.siblings[shard].sender.send_sized(message, bytes);
             }
         }
-        if !self.notes.is_empty() {
+        // A storm of connects must not wake control once for each.
+        let since = *self.notes_since.get_or_insert(now);
+        let can_wait = self.notes.len() < NOTES_MAX
+            && now.since(since) < NOTES_WAIT_MS
+            && self.notes.iter().all(|note| matches!(note, Note::Claim { .. } | Note::Client(_)));
+        if self.notes.is_empty() {
+            self.notes_since = None;
+        } else if !can_wait {
+            self.notes_since = None;
             let notes = std::mem::take(&mut self.notes);
             let shard = usize::from(self.place.number());
             self.shared.control.send(crate::node::ControlMessage::Notes { shard, notes });

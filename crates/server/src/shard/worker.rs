@@ -107,7 +107,8 @@ impl Worker {
         let machine = self.shard.wake_at().map(|at| at.0);
         let lanes = self.fx.lanes.wake_at();
         let sweep = (!self.conns.is_empty() && self.needs_sweep()).then_some(self.swept_at.0 + SWEEP_MS);
-        let at = [machine, lanes, sweep].into_iter().flatten().min()?;
+        let notes = self.fx.hand_over_at().map(|at| at.0);
+        let at = [machine, lanes, sweep, notes].into_iter().flatten().min()?;
         // One millisecond more than is left, as the clock of the machine has no finer steps.
         Some(Duration::from_millis(at.saturating_sub(now.0) + u64::from(at > now.0)))
     }
@@ -137,7 +138,7 @@ impl Worker {
             self.sweep(now);
         }
         self.flush(now);
-        self.fx.hand_over();
+        self.fx.hand_over(now);
         self.fx.interest = None;
         more || !self.crowded.is_empty() || (!self.ready.is_empty() && self.fx.lanes.have_room())
     }
