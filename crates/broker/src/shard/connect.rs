@@ -124,6 +124,15 @@ impl Shard {
             self.connect_unknown(conn, connect, info, now, fx);
             return;
         };
+        // The client has been elsewhere since: the session that it has now is there, and this one is what
+        // a cut network left behind.
+        let own = self.clients[slot as usize].stamp;
+        if self.registry.owner(&info.client_id).is_some_and(|(_, claimed)| claimed > own) {
+            self.stats.session_discarded += 1;
+            self.end_session(slot, now, fx);
+            self.connect_unknown(conn, connect, info, now, fx);
+            return;
+        }
         if connect.clean_start {
             self.stats.session_discarded += 1;
             self.end_session(slot, now, fx);

@@ -1,0 +1,336 @@
+//! The control thread of a node, made up: it owns the tables and the `Interest`, and tells its shards
+//! what peers say. Here is the driver's side of [`cluster::Effects`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use broker::routes::{Change, GroupCount, Interest, Place};
+use broker::retained::{Limits, Retained};
+use broker::Ticket;
+use cluster::replica::{Clock, Origin};
+use cluster::{
+    Asked, Cause, CommandId, DialId, Effects, Event, LinkId, MapId, NodeId, NodeName, Outcome, Records,
+    RequestId, Stamp, TableId, VisitEntries, VisitRecords, Wipe,
+};
+
+/// Filter → nothing.
+pub const ROUTES: TableId = TableId(1);
+/// Shared filter → how many members.
+pub const GROUPS: TableId = TableId(2);
+/// Client id → the stamp of its connection.
+pub const CLIENTS: TableId = TableId(3);
+/// All tables.
+pub const TABLES: [TableId; 3] = [ROUTES, GROUPS, CLIENTS];
+/// Topic → retained message.
+pub const RETAINED: MapId = MapId(1);
+/// A word between the home shards of a client id.
+pub const TELL: u16 = 1;
+/// Answer when all that was said before is in force.
+pub const CURRENT: u16 = 2;
+
+/// A record as it is on disk.
+pub type DiskRecord = (Vec<u8>, Stamp, Option<Vec<u8>>);
+
+/// What control tells a shard, in order.
+pub enum ShardMessage {
+    Forward { from: Place, bytes: Vec<u8> },
+    RoutesIn(Ticket),
+    Stored(Ticket),
+    Told { from: Place, bytes: Vec<u8> },
+    PeerClaim { peer: Place, client: String, stamp: Stamp },
+    PeerRelease { peer: Place, client: String },
+    PeerMasked(Place),
+    PeerUnmasked(Place),
+    PeerForgotten(Place),
+}
+
+/// What the machine of the cluster has asked for.
+pub enum Deed {
+    Dial(DialId, NodeName),
+    Send(LinkId, Vec<u8>),
+    Close(LinkId),
+    Wipe(Wipe),
+    ToShard(usize, ShardMessage),
+    Respond(Asked),
+    Answered(RequestId),
+    Reply(CommandId, Outcome),
+    Event(Event),
+    Persist(Vec<u8>),
+}
+
+/// The retained messages, and what of them has yet to reach the disk.
+#[derive(Default)]
+pub struct Shelf {
+    pub retained: Retained,
+    pub unsynced: Vec<DiskRecord>,
+}
+
+impl Records for Shelf {
+    fn stamp(&self, key: &[u8]) -> Option<Stamp> {
+        Records::stamp(&self.retained, key)
+    }
+
+    fn apply(&mut self, key: &[u8], stamp: Stamp, value: Option<&[u8]>, origin: Origin) {
+        self.retained.apply(key, stamp, value, origin);
+        self.unsynced.push((key.to_vec(), stamp, value.map(<[u8]>::to_vec)));
+    }
+
+    fn read(&self, key: &[u8], visit: &mut dyn FnMut(Stamp, Option<&[u8]>)) {
+        self.retained.read(key, visit);
+    }
+
+    fn scan(&self, after: Option<&[u8]>, visit: &mut VisitRecords<'_>) {
+        self.retained.scan(after, visit);
+    }
+
+    fn purge(&mut self, key: &[u8]) {
+        self.retained.purge(key);
+    }
+}
+
+/// Everything of the control thread but the machine itself.
+pub struct Control {
+    pub shards: usize,
+    pub own: BTreeMap<TableId, BTreeMap<Vec<u8>, Vec<u8>>>,
+    pub copies: BTreeMap<(NodeId, TableId), BTreeMap<Vec<u8>, Vec<u8>>>,
+    swept: BTreeMap<(NodeId, TableId), BTreeSet<Vec<u8>>>,
+    pub slots: BTreeMap<NodeId, u16>,
+    next_slot: u16,
+    /// Peers that serve.
+    pub serving: BTreeSet<NodeId>,
+    pub interest: Interest,
+    pub shelf: Shelf,
+    pub clock: Clock,
+    /// Which shards want a filter.
+    pub wanted: BTreeMap<String, BTreeSet<u16>>,
+    /// Members of a group by shard.
+    pub members: BTreeMap<String, BTreeMap<u16, GroupCount>>,
+    /// Requests that a shard's ticket waits for.
+    pub waiting: BTreeMap<RequestId, (usize, Ticket)>,
+    /// Runs of the tables' copies that had to be fetched again.
+    pub repairs: u64,
+    pub deeds: Vec<Deed>,
+    pub now: cluster::Now,
+}
+
+/// The home of a client id among so many shards.
+pub fn home(client: &str, shards: usize) -> usize {
+    client.bytes().fold(7usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into())) % shards
+}
+
+/// What all nodes call the node of that name in the order of group members.
+pub fn node_key(name: &NodeName) -> u64 {
+    name.as_str().bytes().fold(11u64, |sum, byte| sum.wrapping_mul(131).wrapping_add(byte.into())) | 1
+}
+
+impl Control {
+    pub fn new(shards: usize) -> Self {
+        Self {
+            shards,
+            own: TABLES.iter().map(|table| (*table, BTreeMap::new())).collect(),
+            copies: BTreeMap::new(),
+            swept: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            next_slot: 0,
+            serving: BTreeSet::new(),
+            interest: Interest::new(3),
+            shelf: Shelf { retained: Retained::new(Limits::default()), unsynced: Vec::new() },
+            clock: Clock::default(),
+            wanted: BTreeMap::new(),
+            members: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            repairs: 0,
+            deeds: Vec::new(),
+            now: cluster::Now::default(),
+        }
+    }
+
+    /// The slot of a peer, made if it has none.
+    pub fn slot(&mut self, node: NodeId) -> u16 {
+        *self.slots.entry(node).or_insert_with(|| {
+            self.next_slot += 1;
+            self.next_slot - 1
+        })
+    }
+
+    /// The peer in a slot.
+    pub fn peer_in(&self, slot: u16) -> Option<NodeId> {
+        self.slots.iter().find(|(_, known)| **known == slot).map(|(node, _)| *node)
+    }
+
+    /// Makes an own entry what it is now. Returns what it was if that was something else.
+    #[allow(clippy::option_option, reason = "what it was may have been nothing")]
+    pub fn set_own(&mut self, table: TableId, key: &[u8], is: Option<&[u8]>) -> Option<Option<Vec<u8>>> {
+        let entries = self.own.entry(table).or_default();
+        let was = match is {
+            Some(value) => entries.insert(key.to_vec(), value.to_vec()),
+            None => entries.remove(key),
+        };
+        (was.as_deref() != is).then_some(was)
+    }
+
+    /// Nothing of peers is known any more; the slots stay used.
+    pub fn forget_peers(&mut self) {
+        for node in self.slots.keys().copied().collect::<Vec<_>>() {
+            self.forget(node);
+        }
+        self.copies.clear();
+        self.swept.clear();
+    }
+
+    /// The peer is gone for good.
+    pub fn forget(&mut self, node: NodeId) {
+        let Some(slot) = self.slots.remove(&node) else { return };
+        self.serving.remove(&node);
+        self.interest.apply(&Change::Forget { place: Place::peer(slot) });
+        self.to_all(|| ShardMessage::PeerForgotten(Place::peer(slot)));
+        self.copies.retain(|(of, _), _| *of != node);
+        self.swept.retain(|(of, _), _| *of != node);
+    }
+
+    fn to_all(&mut self, message: impl Fn() -> ShardMessage) {
+        for shard in 0..self.shards {
+            self.deeds.push(Deed::ToShard(shard, message()));
+        }
+    }
+
+    fn entry_changed(&mut self, node: NodeId, table: TableId, key: &[u8], value: Option<&[u8]>) {
+        let place = Place::peer(self.slot(node));
+        let text = String::from_utf8_lossy(key).into_owned();
+        match table {
+            ROUTES => self.interest.apply(&match value {
+                Some(_) => Change::Add { place, filter: text.into() },
+                None => Change::Remove { place, filter: text.into() },
+            }),
+            GROUPS => self.interest.apply(&Change::Members {
+                place,
+                key: text.into(),
+                count: value.map(GroupCount::from_bytes).unwrap_or_default(),
+            }),
+            _ => {
+                let shard = home(&text, self.shards);
+                let message = match value.and_then(Stamp::decode) {
+                    Some(stamp) => {
+                        self.clock.observe(stamp, self.now);
+                        ShardMessage::PeerClaim { peer: place, client: text, stamp }
+                    }
+                    None => ShardMessage::PeerRelease { peer: place, client: text },
+                };
+                self.deeds.push(Deed::ToShard(shard, message));
+            }
+        }
+    }
+}
+
+impl Effects for Control {
+    fn dial(&mut self, dial: DialId, name: &NodeName) {
+        self.deeds.push(Deed::Dial(dial, name.clone()));
+    }
+
+    fn send(&mut self, link: LinkId, bytes: &[u8]) {
+        if let Some(Deed::Send(last, before)) = self.deeds.last_mut()
+            && *last == link
+        {
+            return before.extend_from_slice(bytes);
+        }
+        self.deeds.push(Deed::Send(link, bytes.to_vec()));
+    }
+
+    fn close(&mut self, link: LinkId) {
+        self.deeds.push(Deed::Close(link));
+    }
+
+    fn persist(&mut self, state: &[u8]) {
+        self.deeds.push(Deed::Persist(state.to_vec()));
+    }
+
+    fn wipe(&mut self, why: &Wipe) {
+        self.deeds.push(Deed::Wipe(why.clone()));
+    }
+
+    fn own(&mut self, table: TableId, after: Option<&[u8]>, visit: &mut VisitEntries<'_>) {
+        let entries = self.own.get(&table).into_iter().flatten();
+        for (key, value) in entries.filter(|(key, _)| after.is_none_or(|after| key.as_slice() > after)) {
+            if !visit(key, value) {
+                return;
+            }
+        }
+    }
+
+    fn table_changed(&mut self, node: NodeId, table: TableId, key: &[u8], value: Option<&[u8]>) {
+        if let Some(swept) = self.swept.get_mut(&(node, table)) {
+            swept.remove(key);
+        }
+        let copy = self.copies.entry((node, table)).or_default();
+        match value {
+            Some(value) => copy.insert(key.to_vec(), value.to_vec()),
+            None => copy.remove(key),
+        };
+        self.entry_changed(node, table, key, value);
+    }
+
+    fn table_reset(&mut self, node: NodeId, table: TableId) {
+        let keys = self.copies.entry((node, table)).or_default().keys().cloned().collect();
+        self.swept.insert((node, table), keys);
+    }
+
+    fn table_complete(&mut self, node: NodeId, table: TableId) {
+        for key in self.swept.remove(&(node, table)).unwrap_or_default() {
+            self.copies.entry((node, table)).or_default().remove(&key);
+            self.entry_changed(node, table, &key, None);
+        }
+    }
+
+    fn masked(&mut self, node: NodeId) {
+        assert!(self.serving.remove(&node), "only a node that serves is masked");
+        let place = Place::peer(self.slot(node));
+        self.interest.apply(&Change::Mask { place });
+        self.to_all(|| ShardMessage::PeerMasked(place));
+    }
+
+    fn unmasked(&mut self, node: NodeId) {
+        assert!(self.serving.insert(node), "only a node that does not serve is unmasked");
+        let place = Place::peer(self.slot(node));
+        self.interest.apply(&Change::Unmask { place });
+        self.to_all(|| ShardMessage::PeerUnmasked(place));
+    }
+
+    fn records(&mut self, map: MapId) -> Option<&mut dyn Records> {
+        (map == RETAINED).then_some(&mut self.shelf)
+    }
+
+    fn cast(&mut self, from: NodeId, kind: u16, body: &[u8]) {
+        let from = Place::peer(self.slot(from));
+        if kind == TELL
+            && let Some(client) = broker::told_client(body)
+        {
+            let told = ShardMessage::Told { from, bytes: body.to_vec() };
+            self.deeds.push(Deed::ToShard(home(client, self.shards), told));
+        }
+    }
+
+    fn asked(&mut self, asked: Asked, kind: u16, _: &[u8]) {
+        assert_eq!(kind, CURRENT, "nobody asks anything else");
+        self.deeds.push(Deed::Respond(asked));
+    }
+
+    fn answered(&mut self, request: RequestId, _: Result<&[u8], Cause>) {
+        self.deeds.push(Deed::Answered(request));
+    }
+
+    fn reply(&mut self, command: CommandId, outcome: Outcome) {
+        self.deeds.push(Deed::Reply(command, outcome));
+    }
+
+    fn event(&mut self, event: Event) {
+        match &event {
+            Event::Up { id, name, .. } => {
+                let place = Place::peer(self.slot(*id));
+                self.interest.apply(&Change::NodeKey { place, key: node_key(name) });
+            }
+            Event::Left { id, .. } => self.forget(*id),
+            Event::Repair { .. } => self.repairs += 1,
+            _ => {}
+        }
+        self.deeds.push(Deed::Event(event));
+    }
+}
