@@ -99,7 +99,7 @@ impl Client {
     /// CONNECT. Whatever connection there was is given up without a word.
     pub fn connect(&mut self, attempt: u64, host: usize, clean: bool) -> Vec<u8> {
         let clean = clean || !self.persistent;
-        self.keeps = self.persistent && !(clean && !self.version.is_v5());
+        self.keeps = self.persistent && (!clean || self.version.is_v5());
         self.conn = Some(Conn { attempt, host, clean, welcome: false, input: Vec::new() });
         self.asked.clear();
         let mut list = Vec::new();
@@ -259,7 +259,13 @@ impl Client {
         }
     }
 
-    fn acknowledged(&mut self, answer: &Ack<'_>, seen: &mut Vec<Seen>, out: &mut Vec<u8>, acks: &mut Vec<u8>) {
+    fn acknowledged(
+        &mut self,
+        answer: &Ack<'_>,
+        seen: &mut Vec<Seen>,
+        out: &mut Vec<u8>,
+        acks: &mut Vec<u8>,
+    ) {
         let id = answer.packet_id;
         if answer.kind == AckKind::Pubrel {
             self.received.remove(&id);

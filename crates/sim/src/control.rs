@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use broker::routes::{Change, GroupCount, Interest, Place};
-use broker::retained::{Limits, Retained};
 use broker::Ticket;
+use broker::retained::{Limits, Retained};
+use broker::routes::{Change, GroupCount, Interest, Place};
 use cluster::replica::{Clock, Origin};
 use cluster::{
     Asked, Cause, CommandId, DialId, Effects, Event, LinkId, MapId, NodeId, NodeName, Outcome, Records,
@@ -29,6 +29,9 @@ pub const CURRENT: u16 = 2;
 
 /// A record as it is on disk.
 pub type DiskRecord = (Vec<u8>, Stamp, Option<Vec<u8>>);
+
+/// So many frames of the lane of that shard to that slot.
+pub type Mark = (usize, u16, u64);
 
 /// What control tells a shard, in order.
 pub enum ShardMessage {
@@ -106,6 +109,9 @@ pub struct Control {
     pub members: BTreeMap<String, BTreeMap<u16, GroupCount>>,
     /// Requests that a shard's ticket waits for.
     pub waiting: BTreeMap<RequestId, (usize, Ticket)>,
+    /// Peers that have asked whether all is current here, and how far each lane has to be done before
+    /// the answer.
+    pub syncs: Vec<(Asked, Vec<Mark>)>,
     /// Runs of the tables' copies that had to be fetched again.
     pub repairs: u64,
     pub deeds: Vec<Deed>,
@@ -138,6 +144,7 @@ impl Control {
             wanted: BTreeMap::new(),
             members: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            syncs: Vec::new(),
             repairs: 0,
             deeds: Vec::new(),
             now: cluster::Now::default(),
@@ -182,12 +189,12 @@ impl Control {
         let Some(slot) = self.slots.remove(&node) else { return };
         self.serving.remove(&node);
         self.interest.apply(&Change::Forget { place: Place::peer(slot) });
-        self.to_all(|| ShardMessage::PeerForgotten(Place::peer(slot)));
+        self.each_shard(|| ShardMessage::PeerForgotten(Place::peer(slot)));
         self.copies.retain(|(of, _), _| *of != node);
         self.swept.retain(|(of, _), _| *of != node);
     }
 
-    fn to_all(&mut self, message: impl Fn() -> ShardMessage) {
+    fn each_shard(&mut self, message: impl Fn() -> ShardMessage) {
         for shard in 0..self.shards {
             self.deeds.push(Deed::ToShard(shard, message()));
         }
@@ -284,14 +291,14 @@ impl Effects for Control {
         assert!(self.serving.remove(&node), "only a node that serves is masked");
         let place = Place::peer(self.slot(node));
         self.interest.apply(&Change::Mask { place });
-        self.to_all(|| ShardMessage::PeerMasked(place));
+        self.each_shard(|| ShardMessage::PeerMasked(place));
     }
 
     fn unmasked(&mut self, node: NodeId) {
         assert!(self.serving.insert(node), "only a node that does not serve is unmasked");
         let place = Place::peer(self.slot(node));
         self.interest.apply(&Change::Unmask { place });
-        self.to_all(|| ShardMessage::PeerUnmasked(place));
+        self.each_shard(|| ShardMessage::PeerUnmasked(place));
     }
 
     fn records(&mut self, map: MapId) -> Option<&mut dyn Records> {

@@ -52,6 +52,13 @@ impl Weather {
     pub const FAIR: Weather = Weather { delay: (1, 3), loss: 0 };
 }
 
+impl Default for Weather {
+    fn default() -> Weather {
+        Weather::FAIR
+    }
+}
+
+#[derive(Default)]
 pub struct Net {
     pub links: BTreeMap<u64, Link>,
     /// What `from` says does not reach `to`.
@@ -69,10 +76,6 @@ pub struct Sent {
 }
 
 impl Net {
-    pub fn new() -> Self {
-        Self { links: BTreeMap::new(), cut: BTreeSet::new(), weather: Weather::FAIR, serial: 0 }
-    }
-
     /// A number for a new link.
     pub fn number(&mut self) -> u64 {
         self.serial += 1;
@@ -128,11 +131,10 @@ impl Net {
                 if self.cut.contains(&(link.ends[1 - to].host, link.ends[to].host)) {
                     continue;
                 }
-                let mut at = (now + rng.random_range(1..400)).max(link.last[to]);
+                let at = (now + rng.random_range(1..400)).max(link.last[to]);
+                link.last[to] = at;
                 for parcel in link.held[to].drain(..) {
                     sent.push(Sent { at, link: *number, to, parcel });
-                    link.last[to] = at;
-                    at += 1;
                 }
             }
         }

@@ -172,6 +172,11 @@ impl Oracle {
                 if cuts {
                     session.owed.retain(here);
                 }
+                if session.ghost {
+                    // Perhaps this is an older session, whose subscriptions nobody remembers.
+                    session.owed.clear();
+                    session.filters.values_mut().for_each(|filter| filter.since = None);
+                }
             }
         } else {
             let epoch = session.epoch + 1;

@@ -9,7 +9,7 @@ use cluster::{Identity, Incarnation, Node, NodeName, Now, Setup, Stamp};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use crate::control::{Control, DiskRecord, RETAINED, TABLES, node_key};
+use crate::control::{Control, DiskRecord, Mark, RETAINED, TABLES, node_key};
 use crate::desk::{Desk, Fx};
 
 /// What outlives a run.
@@ -131,6 +131,29 @@ impl Process {
         let ins = self.workers.iter().flat_map(|w| w.desk.lanes_in.values());
         let ins = ins.filter(|l| l.link.is_some()).filter_map(|l| l.lane.wake_at());
         shards.chain(acks).chain(dials).chain(ins).chain(self.node.wake_at()).min()
+    }
+
+    /// How far each lane has to be done so that all that was forwarded by now has arrived.
+    pub fn marks(&self) -> Vec<Mark> {
+        let lanes = |(shard, worker): (usize, &Worker)| {
+            let lanes = worker.desk.lanes_out.iter();
+            lanes.map(|(slot, lane)| (shard, *slot, lane.lane.stats().pushed)).collect::<Vec<_>>()
+        };
+        self.workers.iter().enumerate().flat_map(lanes).collect()
+    }
+
+    /// Tells peers that have asked that all is current here: the changes of their routes are in force,
+    /// and what was forwarded by the routes of before has arrived. A lane without connection is not
+    /// waited for.
+    pub fn answer_syncs(&mut self) {
+        let workers = &self.workers;
+        let done = |(shard, slot, mark): &Mark| {
+            let lane = workers[*shard].desk.lanes_out.get(slot);
+            lane.is_none_or(|lane| lane.link.is_none() || lane.lane.done() >= *mark)
+        };
+        for (asked, _) in self.control.syncs.extract_if(.., |(_, marks)| marks.iter().all(done)) {
+            self.node.respond(asked, Ok(&[]));
+        }
     }
 
     pub fn identity(&self) -> Identity {

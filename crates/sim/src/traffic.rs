@@ -14,7 +14,8 @@ use crate::world::World;
 const FILTERS: [&str; 9] = ["t/0", "t/1", "t/2", "t/+", "t/#", "u/+/1", "u/#", "r/#", "w/#"];
 /// Filters of shared subscriptions.
 const SHARED: [&str; 3] = ["$share/g/s/+", "$queue/s/#", "$share/h/s/0"];
-const TOPICS: [&str; 11] = ["t/0", "t/1", "t/2", "u/a/0", "u/a/1", "u/b/2", "r/a/1", "r/b/1", "r/c/2", "s/0", "s/1"];
+const TOPICS: [&str; 11] =
+    ["t/0", "t/1", "t/2", "u/a/0", "u/a/1", "u/b/2", "r/a/1", "r/b/1", "r/c/2", "s/0", "s/1"];
 /// Messages of one client that may be unacknowledged.
 const PENDING_MAX: usize = 20;
 
@@ -171,7 +172,8 @@ pub fn taken(world: &mut World, host: usize, message: u64, attempt: u64) {
         let interest = &process.control.interest;
         interest.matches(&topic, |_, share| {
             if share.group.is_none()
-                && let Some(peer) = process.control.peer_in(share.place.number()).filter(|_| share.place.is_peer())
+                && let Some(peer) =
+                    process.control.peer_in(share.place.number()).filter(|_| share.place.is_peer())
             {
                 wanting.push(peer);
             }
@@ -202,13 +204,18 @@ pub fn taken(world: &mut World, host: usize, message: u64, attempt: u64) {
 pub fn receive(world: &mut World, client: usize, attempt: u64, bytes: &[u8]) {
     let (mut out, mut acks) = (Vec::new(), Vec::new());
     let seen = world.clients[client].receive(bytes, &mut out, &mut acks);
-    let Some((host, clean)) = world.clients[client].conn.as_ref().map(|conn| (conn.host, conn.clean)) else { return };
+    let Some((host, clean)) = world.clients[client].conn.as_ref().map(|conn| (conn.host, conn.clean)) else {
+        return;
+    };
     let now = world.now;
     for seen in seen {
         world.say(|| match &seen {
             Seen::Message { topic, payload, qos, retain } => {
                 let number = number_of(payload).unwrap_or(0);
-                format!("c{client} gets m{number} of {topic} {qos:?}{}", if *retain { " retained" } else { "" })
+                format!(
+                    "c{client} gets m{number} of {topic} {qos:?}{}",
+                    if *retain { " retained" } else { "" }
+                )
             }
             other => format!("c{client} sees {other:?}"),
         });
@@ -218,7 +225,9 @@ pub fn receive(world: &mut World, client: usize, attempt: u64, bytes: &[u8]) {
                 let cuts = world.mix.cuts || world.mix.pauses;
                 world.oracle.welcome(client, host, present, cuts, now);
             }
-            Seen::Message { topic, payload, qos, retain } => delivered(world, client, &topic, &payload, qos, retain),
+            Seen::Message { topic, payload, qos, retain } => {
+                delivered(world, client, &topic, &payload, qos, retain)
+            }
             Seen::Accepted { message } => world.oracle.accepted(message),
             Seen::Subscribed(filters) => {
                 for (filter, _) in filters {

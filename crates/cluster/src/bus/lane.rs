@@ -196,6 +196,12 @@ impl Lane {
         self.buffer.len() - self.start
     }
 
+    /// How many of the frames that were ever taken are done with: acknowledged by the other side, or
+    /// given up. As many as [`Stats::pushed`] when nothing is on its way.
+    pub fn done(&self) -> u64 {
+        self.stats.pushed - (self.next - self.first)
+    }
+
     /// Counters.
     pub fn stats(&self) -> Stats {
         self.stats

@@ -20,9 +20,10 @@ pub fn at_rest(oracle: &mut Oracle) {
 
 /// No retained message that was acknowledged gives way to an older one, on any node.
 pub fn retained(oracle: &mut Oracle, host: usize, cluster: ClusterId, held: &Retained) {
-    let lost = oracle.retained.iter().find(|((of, topic), stamp)| {
-        *of == cluster && held.stamp(topic).is_none_or(|at| at < **stamp)
-    });
+    let lost = oracle
+        .retained
+        .iter()
+        .find(|((of, topic), stamp)| *of == cluster && held.stamp(topic).is_none_or(|at| at < **stamp));
     if let Some(((_, topic), stamp)) = lost {
         let what = format!("n{host} has {:?} of {topic}, acknowledged was {stamp:?}", held.stamp(topic));
         oracle.violate("acked", what);

@@ -17,7 +17,8 @@ pub fn at_rest(world: &mut World) {
 
 /// What is not agreed upon, if anything.
 pub fn first_difference(world: &World) -> Option<String> {
-    let running: Vec<_> = (0..world.hosts.len()).filter_map(|n| Some((n, world.hosts[n].process.as_ref()?))).collect();
+    let running: Vec<_> =
+        (0..world.hosts.len()).filter_map(|n| Some((n, world.hosts[n].process.as_ref()?))).collect();
     // Nodes of the same cluster have to agree; each node is in one.
     for (n, process) in &running {
         let fellows: Vec<_> =
@@ -63,7 +64,12 @@ pub fn first_difference(world: &World) -> Option<String> {
         for worker in &process.workers {
             let (plain, groups) = worker.shard.wishes();
             for filter in plain {
-                wanted.insert((filter.to_owned(), worker.desk.place, String::new(), GroupCount::default().to_bytes()));
+                wanted.insert((
+                    filter.to_owned(),
+                    worker.desk.place,
+                    String::new(),
+                    GroupCount::default().to_bytes(),
+                ));
             }
             for (key, count) in groups {
                 let (group, filter) = broker::routes::shared(&key).expect("only shared filters are there");

@@ -15,15 +15,16 @@ pub fn delivered(oracle: &mut Oracle, client: usize, message: u64, topic: &str, 
         return oracle.violate("matching", what);
     };
     if known.topic != topic || known.taken.is_none() {
-        return oracle.violate("matching", format!("message {message} {known:?} came on {topic} to c{client}"));
+        return oracle
+            .violate("matching", format!("message {message} {known:?} came on {topic} to c{client}"));
     }
     let session = &oracle.sessions[client];
     let mut most = None;
     for (text, filter) in &session.filters {
         let plain = broker::routes::shared(text).map_or(text.as_str(), |(_, filter)| filter);
-        let late = filter.until.is_some_and(|until| {
-            !retain && known.taken.is_some_and(|(.., at)| at > until + LATE)
-        });
+        let late = filter
+            .until
+            .is_some_and(|until| !retain && known.taken.is_some_and(|(.., at)| at > until + LATE));
         if mqtt::topic::matches(plain, topic) && !late {
             most = most.max(Some(filter.qos));
         }

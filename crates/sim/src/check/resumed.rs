@@ -9,7 +9,8 @@ pub fn welcome(world: &mut World, client: usize, host: usize, clean: bool, prese
     let (now, oracle) = (world.now, &mut world.oracle);
     let session = &oracle.sessions[client];
     if clean && present {
-        return oracle.violate("resumed", format!("c{client} wanted a new session at n{host} and got an old one"));
+        return oracle
+            .violate("resumed", format!("c{client} wanted a new session at n{host} and got an old one"));
     }
     let calm = now.saturating_sub(oracle.trouble_at) > CALM;
     if calm && fellows && session.alive && !clean && !present {

@@ -322,6 +322,29 @@ fn the_claims_of_a_peer_count_again_when_it_is_back() {
 }
 
 #[test]
+fn a_client_that_returns_to_a_node_with_an_older_session_of_it_gets_its_last_one() {
+    let mut world = World::new(2, 1);
+    world.cut = true;
+    let older = world.connect(0, "x", KEPT);
+    world.machines[1].driver.stamps = 100;
+    let newer = world.connect(1, "x", KEPT);
+    assert_eq!(
+        (world.got(older), world.got(newer)),
+        (vec!["CONNACK success".into()], vec!["CONNACK success".into()])
+    );
+    world.subscribe(newer, "t", 1);
+    world.cut = false;
+    world.settle();
+    assert_eq!((world.closed(older), world.closed(newer)), (Some(Cause::TakenOver), None));
+    let back = world.connect(0, "x", KEPT);
+    assert_eq!(world.got(back), ["CONNACK success present"]);
+    let publisher = world.connect(1, "p", V5);
+    world.publish(publisher, "t", "kept", 1);
+    world.wait(1_000);
+    assert_eq!(world.payloads(back), ["kept"]);
+}
+
+#[test]
 fn an_operator_sees_and_ends_clients() {
     let mut world = World::new(1, 1);
     let c = world.connect(0, "c", KEPT);
