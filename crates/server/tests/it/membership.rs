@@ -187,6 +187,27 @@ fn leave_works_with_no_other_member_up() {
 }
 
 #[test]
+fn force_leave_of_a_running_member_leaves_it_alive_alone_and_empty() {
+    let nodes = cluster(3);
+    let (a, b, c) = (&nodes[0], &nodes[1], &nodes[2]);
+    a.client("x").retain("shared", "1");
+    let mut client = b.client("of-the-removed");
+    let said = a.ctl(&["cluster", "force-leave", &b.name]);
+    assert_eq!(
+        said.ok(),
+        format!("Remove the node from cluster successfully.\n{}", status_line(&[a, c], &[]))
+    );
+    client.ended();
+    c.sees(&[a, c], &[]);
+    b.sees(&[b], &[]);
+    assert_eq!(b.retained(), Vec::<String>::new());
+    let nobody = "nobody@127.0.0.1";
+    let said = a.ctl(&["cluster", "force-leave", nobody]);
+    assert_eq!(said.fails(), "Failed to remove the node from cluster: node_not_in_cluster");
+    assert_eq!(a.ctl(&["cluster", "force-leave", &a.name]).ok(), "Ignore.");
+}
+
+#[test]
 fn force_leave_of_a_dead_member_is_final() {
     let mut nodes = cluster(3);
     nodes[2].kill();

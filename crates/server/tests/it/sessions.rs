@@ -47,6 +47,21 @@ fn a_session_ends_with_its_expiry() {
 }
 
 #[test]
+fn the_second_connection_of_a_client_id_takes_over() {
+    let nodes = cluster(2);
+    // On the same node, and on another one; 5.0 is told, 3.1.1 is cut.
+    for (first, second) in [(0, 0), (0, 1), (1, 0)] {
+        for (level, code) in [(Level::V5, Some(0x8e)), (Level::V311, None)] {
+            let mut old = nodes[first].connect("one").level(level).open();
+            let mut new = nodes[second].connect("one").level(level).open();
+            assert_eq!(old.ended(), code, "{level:?} {first} -> {second}");
+            new.ping();
+            new.close();
+        }
+    }
+}
+
+#[test]
 fn a_take_over_across_nodes_brings_the_queue_in_order() {
     let nodes = cluster(2);
     let mut client = nodes[0].connect("roamer").expiry(600).open();
@@ -117,6 +132,31 @@ fn a_take_over_across_nodes_brings_what_was_in_flight() {
 }
 
 #[test]
+fn an_exchange_of_qos_2_goes_on_after_the_publisher_moved() {
+    let nodes = cluster(2);
+    let mut listener = nodes[0].client("listener");
+    listener.subscribe("t", 2);
+    nodes[1].routes("t", &nodes[0]);
+    let mut publisher = nodes[0].connect("mover").expiry(600).open();
+    let id = publisher.send_publish("t", b"once", 2, false, vec![]);
+    assert!(matches!(publisher.packet(), Packet::Pubrec { id: i, .. } if i == id));
+    drop(publisher);
+    let mut publisher = nodes[1].connect("mover").expiry(600).open();
+    assert!(publisher.present);
+    // The same id again is the same message: it is answered, not delivered.
+    let mut again = vec![0x3c, 10, 0, 1, b't'];
+    again.extend(id.to_be_bytes());
+    again.push(0);
+    again.extend(b"once");
+    publisher.send_raw(&again);
+    assert!(matches!(publisher.packet(), Packet::Pubrec { id: i, .. } if i == id));
+    publisher.ack(0x62, id);
+    assert!(matches!(publisher.packet(), Packet::Pubcomp { id: i, .. } if i == id));
+    publisher.send_publish("t", b"end", 0, false, vec![]);
+    assert_eq!(listener.lines_until("end"), ["t once"]);
+}
+
+#[test]
 fn a_clean_start_elsewhere_ends_the_session_here() {
     let nodes = cluster(2);
     let mut client = nodes[0].connect("one").expiry(600).open();
@@ -141,6 +181,26 @@ fn the_session_of_a_dead_node_is_not_present_elsewhere() {
     let client = nodes[1].connect("orphan").expiry(600).open();
     assert!(!client.present);
     client.close();
+}
+
+#[test]
+fn a_window_holds_back_what_it_has_no_room_for() {
+    let mut node = Node::new();
+    node.start();
+    let mut client = node.connect("narrow").prop(prop::RECEIVE_MAX, prop::u16(2)).open();
+    client.acknowledge_by_hand();
+    client.subscribe("t", 1);
+    let mut publisher = node.client("publisher");
+    for i in 0..5 {
+        publisher.publish("t", &i.to_string(), 1);
+    }
+    let (one, two) = (client.message(), client.message());
+    assert_eq!((one.text(), two.text()), ("0".into(), "1".into()));
+    assert_eq!(client.message_within(Duration::from_millis(100)), None);
+    client.ack(0x40, one.id);
+    assert_eq!(client.message().text(), "2");
+    client.ack(0x40, two.id);
+    assert_eq!(client.message().text(), "3");
 }
 
 #[test]
