@@ -70,11 +70,9 @@ impl Shard {
     /// message. Retained, if it says so.
     pub fn publish_local(&mut self, message: &MessageRef<'_>, fx: &mut impl Effects) {
         let mut kept = None;
-        if message.retain
-            && let Some(ticket) = self.retain(message, &mut kept, fx)
-        {
-            // Nobody waits for the disk here.
-            self.pending.try_remove(ticket.0 as usize);
+        if message.retain {
+            // Nobody waits for the disk here; the ticket is given back when it answers.
+            self.retain(message, &mut kept, fx);
         }
         self.stats.messages_publish += 1;
         let mut publishing = std::mem::take(&mut self.elsewhere);

@@ -221,7 +221,11 @@ impl Control {
                 let running = self.node.member(node).is_some() && self.node.is_running(node);
                 self.fx.lane_out(node, shard, wire.map(|w| *w), rest, running);
             }
-            ControlMessage::Do(job) => job(self),
+            ControlMessage::Do(job) => {
+                // What it does takes the lock of the records itself.
+                self.fx.release_records();
+                job(self);
+            }
         }
     }
 
