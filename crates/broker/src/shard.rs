@@ -17,7 +17,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use mqtt::packet::{AckKind, Packet};
 use mqtt::session::{Close, Request};
 use mqtt::{Message, Now, Reason};
@@ -68,7 +68,9 @@ pub struct Shard {
     groups_version: u64,
     registry: Registry,
     timers: Timers,
-    pending: Slab<Pending>,
+    pending: HashMap<u64, Pending, FixedState>,
+    /// The last ticket; none is used twice, as answers may come late.
+    tickets: u64,
     stats: Stats,
     gauges: Gauges,
     /// Names the next publication.
@@ -113,7 +115,8 @@ impl Shard {
             groups_version: 0,
             registry: Registry::new(rng.next()),
             timers: Timers::default(),
-            pending: Slab::new(),
+            pending: HashMap::with_hasher(FixedState::with_seed(0)),
+            tickets: 0,
             stats: Stats::default(),
             gauges: Gauges::default(),
             publication: rng.next(),
@@ -201,7 +204,7 @@ impl Shard {
 
     /// The wishes before [`Effects::routes`] have come into force.
     pub fn routes_in(&mut self, ticket: Ticket, now: Now, fx: &mut impl Effects) {
-        match self.pending.try_remove(ticket.0 as usize) {
+        match self.pending.remove(&ticket.0) {
             Some(Pending::Subscribe { client, opening, packet_id, codes, replays }) => {
                 if let Some(conn) = self.still_open(client, opening) {
                     self.answer_subscribe(client, conn, packet_id, &codes, replays, fx);
@@ -216,7 +219,7 @@ impl Shard {
     /// The retained message of [`Effects::retain`] is on disk, or, if `reason` says so, is not.
     pub fn retained_stored(&mut self, ticket: Ticket, reason: Reason, now: Now, fx: &mut impl Effects) {
         if let Some(Pending::Retain { client, opening, ticket, reason: routed }) =
-            self.pending.try_remove(ticket.0 as usize)
+            self.pending.remove(&ticket.0)
             && let Some(conn) = self.still_open(client, opening)
             && let Life::Open { session, .. } = &mut self.clients[client as usize].life
         {
@@ -307,10 +310,16 @@ impl Shard {
 
     /// Gives work to `then` once the wishes made so far are in force.
     fn when_routes_in(&mut self, extent: Extent, work: Pending, now: Now, fx: &mut impl Effects) {
-        let ticket = Ticket(self.pending.insert(work) as u64);
+        let ticket = self.ticket();
+        self.pending.insert(ticket.0, work);
         if fx.routes(extent, ticket) == Wait::Over {
             self.routes_in(ticket, now, fx);
         }
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
     }
 
     fn claim(&mut self, client: &str, stamp: Option<Stamp>, fx: &mut impl Effects) {

@@ -418,6 +418,10 @@ impl Operator {
         match self.command(command(name)).await {
             Outcome::Done => Ok(JoinOutcome::Done(self.settled_status().await)),
             Outcome::Ignored => Ok(JoinOutcome::Ignored),
+            // What is no member is said in one bare word, as in 4.4.
+            Outcome::Failed(Cause::NodeNotInCluster) => {
+                Err(ClusterError::here(ClusterCause::NodeNotInCluster))
+            }
             Outcome::Failed(cause) => Err(ClusterError::about(cluster_cause(cause), target)),
             Outcome::WouldJoin(_) => Err(ClusterError::about(ClusterCause::Failed, target)),
         }

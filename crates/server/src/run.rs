@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -80,17 +81,16 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
         retained: retained.clone(),
         clock: clock.clone(),
         control: sender.clone(),
+        has_peers: Arc::new(AtomicBool::new(false)),
     });
     let mut control = Control::new(Parts {
         setup: cluster_setup(&settings, name)?,
         bus: bus.clone(),
         shards: handles.clone(),
         interest,
-        retained: retained.clone(),
+        shared: shared.clone(),
         loaded,
-        clock: clock.clone(),
         data_dir: settings.node.data_dir.clone(),
-        sender: sender.clone(),
     })
     .map_err(StartError)?;
 

@@ -71,7 +71,7 @@ impl Shard {
     pub fn publish_local(&mut self, message: &MessageRef<'_>, fx: &mut impl Effects) {
         let mut kept = None;
         if message.retain {
-            // Nobody waits for the disk here; the ticket is given back when it answers.
+            // Nobody waits for the disk here.
             self.retain(message, &mut kept, fx);
         }
         self.stats.messages_publish += 1;
@@ -236,12 +236,8 @@ impl Shard {
     ) -> Option<Ticket> {
         self.stats.messages_retained += 1;
         let kept = kept.get_or_insert_with(|| message.to_message());
-        let ticket = Ticket(self.pending.insert(Pending::Settle { client: u32::MAX, request: 0 }) as u64);
-        if fx.retain(kept, ticket) == Wait::Over {
-            self.pending.try_remove(ticket.0 as usize);
-            return None;
-        }
-        Some(ticket)
+        let ticket = self.ticket();
+        (fx.retain(kept, ticket) == Wait::Later).then_some(ticket)
     }
 
     /// Answers a PUBLISH now, or notes that the answer waits for the disk.
@@ -260,9 +256,8 @@ impl Shard {
             None => session.accepted(ack, reason, fx.out(conn)),
             Some(ticket) => {
                 session.defer(ack);
-                if let Some(waits) = self.pending.get_mut(ticket.0 as usize) {
-                    *waits = Pending::Retain { client: slot, opening: client.opening, ticket: ack, reason };
-                }
+                let waits = Pending::Retain { client: slot, opening: client.opening, ticket: ack, reason };
+                self.pending.insert(ticket.0, waits);
             }
         }
     }

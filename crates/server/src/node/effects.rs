@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use broker::routes::{Change, GroupCount, Interest, Place};
@@ -24,7 +25,7 @@ use super::{
 };
 use crate::inbox::Sender;
 use crate::retained::RetainedStore;
-use crate::shard::{ClientEvent, Clock, LaneIn, PeerChange, ShardHandle, ShardMessage, home};
+use crate::shard::{ClientEvent, Clock, LaneIn, PeerChange, ShardHandle, ShardMessage, Shared, home};
 use crate::stream::Wire;
 use crate::twin::{Apply, Twin};
 
@@ -48,6 +49,7 @@ pub struct NodeFx {
     pub(super) clock: Arc<Clock>,
     data_dir: PathBuf,
     pub(super) sender: Sender<ControlMessage>,
+    pub(super) has_peers: Arc<AtomicBool>,
     local: Arc<RwLock<Option<Local>>>,
     links: HashMap<LinkId, mpsc::UnboundedSender<LinkWord>>,
     link_serial: u64,
@@ -94,20 +96,19 @@ impl NodeFx {
         bus: BusSettings,
         shards: Vec<ShardHandle>,
         interest: Twin<Interest, Change>,
-        retained: Arc<RwLock<RetainedStore>>,
-        clock: Arc<Clock>,
+        shared: &Shared,
         data_dir: PathBuf,
-        sender: Sender<ControlMessage>,
     ) -> NodeFx {
         NodeFx {
             bus,
             shards,
             interest,
-            retained,
+            retained: shared.retained.clone(),
             guard: None,
-            clock,
+            clock: shared.clock.clone(),
             data_dir,
-            sender,
+            sender: shared.control.clone(),
+            has_peers: shared.has_peers.clone(),
             local: Arc::new(RwLock::new(None)),
             links: HashMap::new(),
             link_serial: 0,
@@ -194,6 +195,7 @@ impl NodeFx {
                 self.count_sys(key, -1);
             }
         }
+        self.note_peers();
         self.interest.change(Change::Forget { place: slot.place });
         to_all(&self.shards, || ShardMessage::Peer(PeerChange::Forgotten(slot.place)));
     }
@@ -203,6 +205,7 @@ impl NodeFx {
         slot.lanes_wanted = true;
         slot.name = Some(name.clone());
         let place = slot.place;
+        self.note_peers();
         self.interest.change(Change::NodeKey { place, key: super::key_of(&name.to_string()) });
         for shard in 0..self.shards.len() {
             self.dial_lane(node, name.clone(), shard, Duration::ZERO);
@@ -213,6 +216,11 @@ impl NodeFx {
         if let Some(slot) = self.peers.get_mut(&node) {
             slot.lanes_wanted = false;
         }
+        self.note_peers();
+    }
+
+    fn note_peers(&self) {
+        self.has_peers.store(self.peers.values().any(|slot| slot.lanes_wanted), Ordering::Relaxed);
     }
 
     pub(super) fn dial_lane(&self, node: NodeId, name: NodeName, shard: usize, pause: Duration) {

@@ -19,12 +19,10 @@ use cluster::bus::handshake::Peer;
 use cluster::{
     Cause, Command, CommandId, DialId, Event, LinkId, MapId, Node, NodeId, NodeName, Outcome, TableId,
 };
-use parking_lot::RwLock;
 use tokio::sync::{Notify, oneshot};
 
 use crate::inbox::{Inbox, Sender};
-use crate::retained::RetainedStore;
-use crate::shard::{Clock, Note, ShardHandle, ShardMessage};
+use crate::shard::{Clock, Note, ShardHandle, ShardMessage, Shared};
 use crate::stream::Wire;
 
 pub use bus::{BusSettings, accept};
@@ -97,12 +95,10 @@ pub struct Parts {
     pub bus: BusSettings,
     pub shards: Vec<ShardHandle>,
     pub interest: crate::twin::Twin<broker::routes::Interest, broker::routes::Change>,
-    pub retained: Arc<RwLock<RetainedStore>>,
+    pub shared: Arc<Shared>,
     /// Keys and stamps of the retained messages that were on disk.
     pub loaded: Vec<(Box<[u8]>, cluster::Stamp)>,
-    pub clock: Arc<Clock>,
     pub data_dir: PathBuf,
-    pub sender: Sender<ControlMessage>,
 }
 
 /// The control thread's state.
@@ -116,19 +112,11 @@ pub struct Control {
 impl Control {
     /// Brings the machine up on its data.
     pub fn new(parts: Parts) -> Result<Control, String> {
-        let now = parts.clock.cluster_now();
+        let now = parts.shared.clock.cluster_now();
         let loaded = parts.loaded;
         let name = parts.setup.name.clone();
         let setup = parts.setup;
-        let mut fx = NodeFx::new(
-            parts.bus,
-            parts.shards,
-            parts.interest,
-            parts.retained,
-            parts.clock,
-            parts.data_dir,
-            parts.sender,
-        );
+        let mut fx = NodeFx::new(parts.bus, parts.shards, parts.interest, &parts.shared, parts.data_dir);
         let mut node = Node::new(setup, now, &mut fx).map_err(|error| refusal(&error, &name))?;
         for (key, stamp) in &loaded {
             node.loaded(RETAINED, key, *stamp);
@@ -458,7 +446,7 @@ impl Control {
 
     /// Deletes a retained message for the whole cluster. Whether there was one.
     pub fn delete_retained(&mut self, topic: &str) -> bool {
-        let stamp = self.fx.clock.stamp(Clock::epoch());
+        let stamp = self.fx.clock.stamp();
         let was = self.fx.retained.write().delete(topic, stamp);
         if was.is_some() {
             self.node.written(RETAINED, topic.as_bytes(), was, stamp, &mut self.fx);

@@ -1,6 +1,7 @@
 //! What a shard asks for, collected during a turn and carried out at its end.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use broker::routes::{Interest, Place};
 use broker::{Cause, ConnId, Effects, Event, Extent, Stamp, Ticket, Wait, Wish};
@@ -16,6 +17,9 @@ const SIBLING_BYTES_MAX: usize = 64 << 20;
 /// Buffers that are kept for outputs to come, and the largest of them.
 const SPARES_MAX: usize = 256;
 const SPARE_BYTES_MAX: usize = 64 << 10;
+
+/// Marks tickets of holds; the machine counts its own from 1.
+const HOLD: u64 = 1 << 63;
 
 /// How long claims of client ids and news of clients may wait for more of their kind, in milliseconds; and
 /// how many of them.
@@ -51,8 +55,8 @@ pub struct Fx {
     /// Frames for siblings, by shard.
     pub(super) batches: Vec<Vec<u8>>,
     pub(super) notes: Vec<Note>,
-    /// When the first of the notes was made.
-    notes_since: Option<Now>,
+    handed_over_at: Now,
+    holds: u64,
     pub(super) traffic: Traffic,
 }
 
@@ -65,6 +69,8 @@ pub struct Output {
     pub(super) ended: Option<Cause>,
     /// The shard wants no packets now.
     pub(super) paused: bool,
+    /// Nothing is sent until this has been answered.
+    pub(super) hold: Option<Ticket>,
 }
 
 impl Fx {
@@ -82,7 +88,8 @@ impl Fx {
             lanes,
             batches,
             notes: Vec::new(),
-            notes_since: None,
+            handed_over_at: Now(0),
+            holds: 0,
             traffic: Traffic::default(),
         }
     }
@@ -98,6 +105,30 @@ impl Fx {
 
     pub(super) fn output(&mut self, conn: ConnId) -> &mut Output {
         &mut self.outs[conn.0 as usize]
+    }
+
+    /// Sends nothing to a connection until the peers know whose its client id is: a client that has its CONNACK
+    /// finds its session from any node.
+    pub(super) fn hold(&mut self, conn: ConnId) {
+        if !self.shared.has_peers.load(Ordering::Relaxed) {
+            return;
+        }
+        self.holds += 1;
+        let ticket = Ticket(HOLD | self.holds << 32 | u64::from(conn.0));
+        self.mark(conn).hold = Some(ticket);
+        self.notes.push(Note::Routes { extent: Extent::Cluster, ticket });
+    }
+
+    /// The answer to a hold; `false`: the ticket is the machine's.
+    pub(super) fn release(&mut self, ticket: Ticket) -> bool {
+        if ticket.0 & HOLD == 0 {
+            return false;
+        }
+        let conn = ConnId(ticket.0 as u32);
+        if self.outs.get(conn.0 as usize).is_some_and(|output| output.hold == Some(ticket)) {
+            self.mark(conn).hold = None;
+        }
+        true
     }
 
     /// A connection that was blocked takes output again.
@@ -133,7 +164,7 @@ impl Fx {
 
     /// When notes that can wait have waited long enough.
     pub(super) fn hand_over_at(&self) -> Option<Now> {
-        self.notes_since.map(|since| since.plus(NOTES_WAIT_MS))
+        (!self.notes.is_empty()).then(|| self.handed_over_at.plus(NOTES_WAIT_MS))
     }
 
     /// Hands siblings and control what is for them: one wake-up each.
@@ -146,15 +177,15 @@ impl Fx {
                 self.siblings[shard].sender.send_sized(message, bytes);
             }
         }
-        // A storm of connects must not wake control once for each.
-        let since = *self.notes_since.get_or_insert(now);
-        let can_wait = self.notes.len() < NOTES_MAX
-            && now.since(since) < NOTES_WAIT_MS
-            && self.notes.iter().all(|note| matches!(note, Note::Claim { .. } | Note::Client(_)));
         if self.notes.is_empty() {
-            self.notes_since = None;
-        } else if !can_wait {
-            self.notes_since = None;
+            return;
+        }
+        // The first goes at once; a storm of connects must not wake control once for each.
+        let can_wait = self.notes.len() < NOTES_MAX
+            && now.since(self.handed_over_at) < NOTES_WAIT_MS
+            && self.notes.iter().all(|note| matches!(note, Note::Claim { .. } | Note::Client(_)));
+        if !can_wait {
+            self.handed_over_at = now;
             let notes = std::mem::take(&mut self.notes);
             let shard = usize::from(self.place.number());
             self.shared.control.send(crate::node::ControlMessage::Notes { shard, notes });
@@ -226,7 +257,7 @@ impl Effects for Fx {
     }
 
     fn stamp(&mut self) -> Stamp {
-        self.shared.clock.stamp(self.epoch)
+        self.shared.clock.stamp()
     }
 
     fn tell(&mut self, peer: Place, _client: &str, bytes: &[u8]) {
@@ -234,7 +265,7 @@ impl Effects for Fx {
     }
 
     fn retain(&mut self, message: &Message, ticket: Ticket) -> Wait {
-        let stamp = self.shared.clock.stamp(self.epoch);
+        let stamp = self.shared.clock.stamp();
         let sender = self.siblings[usize::from(self.place.number())].sender.clone();
         let then = Box::new(move || sender.send(ShardMessage::Stored(ticket, mqtt::Reason::Success)));
         let topic = message.view().topic;

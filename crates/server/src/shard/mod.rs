@@ -11,7 +11,7 @@ mod worker;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -44,6 +44,8 @@ pub struct Shared {
     pub clock: Arc<Clock>,
     /// The control thread.
     pub control: Sender<ControlMessage>,
+    /// Whether other members serve: what concerns them need not wait for nobody.
+    pub has_peers: Arc<AtomicBool>,
 }
 
 /// The clocks of a node, and its stamps: later than all before, over all threads.
@@ -85,9 +87,12 @@ impl Clock {
         cluster::Now::new(self.now().0, Clock::epoch().0)
     }
 
-    /// A stamp later than all that were made or observed.
-    pub fn stamp(&self, epoch: Epoch) -> Stamp {
-        let wall = epoch.0 << 16;
+    /// A stamp later than all that were made or observed. What lies below the millisecond begins where the
+    /// clock on the wall stands within it, so that two nodes' stamps follow their clocks as far as those go.
+    pub fn stamp(&self) -> Stamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let below = u64::from(since.subsec_nanos() % 1_000_000) * 65_536 / 1_000_000;
+        let wall = (since.as_millis() as u64) << 16 | below;
         let before =
             self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(wall.max(last + 1)));
         let last = before.unwrap_or_default();

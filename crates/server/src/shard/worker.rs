@@ -171,7 +171,11 @@ impl Worker {
             ShardMessage::LanesEnd { peer } => self.fx.lanes.end(peer),
             ShardMessage::Peer(change) => self.peer_change(change, now),
             ShardMessage::Told { from, bytes } => self.shard.told(from, &bytes, now, &mut self.fx),
-            ShardMessage::RoutesIn(ticket) => self.shard.routes_in(ticket, now, &mut self.fx),
+            ShardMessage::RoutesIn(ticket) => {
+                if !self.fx.release(ticket) {
+                    self.shard.routes_in(ticket, now, &mut self.fx);
+                }
+            }
             ShardMessage::Stored(ticket, reason) => {
                 self.shard.retained_stored(ticket, reason, now, &mut self.fx);
             }
@@ -498,7 +502,11 @@ impl Worker {
                 let greeting::Welcome { connect, info, bytes } = *welcome;
                 conn.phase = Phase::Open;
                 conn.version = connect.version;
+                let outlives = connect.session_expiry().map_or(!connect.clean_start, |seconds| seconds > 0);
                 self.shard.connect(ConnId(at), &connect, info, now, &mut self.fx);
+                if outlives {
+                    self.fx.hold(ConnId(at));
+                }
                 Some(bytes)
             }
             Greeting::Refused(reason) => {
