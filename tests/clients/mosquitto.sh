@@ -93,7 +93,7 @@ kill "$listener"; wait "$listener" || true
 echo "-- shared subscription"
 listen "$tmp/one" -V mqttv5 -q 1 -t "\$share/g/s/$run"; one=$listener
 listen "$tmp/two" -V mqttv5 -q 1 -t "\$share/g/s/$run"; two=$listener
-routed "\$share/g/s/$run"
+routed "s/$run"
 for m in 1 2 3 4 5 6 7 8; do pub -q 1 -t "s/$run" -m "job$m"; done
 all() { [[ $(grep -h job "$tmp/one" "$tmp/two" | sort | tr '\n' ' ') == "job1 job2 job3 job4 job5 job6 job7 job8 " ]]; }
 until_ok 10 all

@@ -522,13 +522,18 @@ impl api::Node for Operator {
 
     async fn routes(&self, topic: Option<String>, page: Page) -> Result<Listing<Route>, Refusal> {
         let all = self.control.ask(|control| control.fx().routes()).await.unwrap_or_default();
+        // As in 4.4, a route of a shared group is named by what the group gets.
+        let plain = |filter: String| match broker::routes::shared(&filter) {
+            Some((_, plain)) => plain.to_owned(),
+            None => filter,
+        };
         let mut routes: Vec<Route> = all
             .into_iter()
-            .filter(|(filter, _)| topic.as_ref().is_none_or(|wanted| wanted == filter))
-            .map(|(topic, node)| Route {
-                topic,
+            .map(|(filter, node)| Route {
+                topic: plain(filter),
                 node: node.map_or_else(|| self.name.clone(), |n| n.to_string()),
             })
+            .filter(|route| topic.as_ref().is_none_or(|wanted| *wanted == route.topic))
             .collect();
         routes.sort_by(|a, b| (&a.topic, &a.node).cmp(&(&b.topic, &b.node)));
         Ok(page.of(routes.into_iter()))

@@ -140,7 +140,7 @@ fn a_shared_group_over_two_nodes_gets_each_message_once() {
         member.subscribe("$share/g/jobs/#", 1);
     }
     for i in 0..2 {
-        nodes[2].routes("$share/g/jobs/#", &nodes[i]);
+        nodes[2].routes("jobs/#", &nodes[i]);
     }
     let mut publisher = nodes[2].client("publisher");
     for i in 0..100 {
@@ -173,8 +173,8 @@ fn two_groups_and_a_plain_subscriber_each_get_their_own() {
     g2.subscribe("$share/two/t", 0);
     queue.subscribe("$queue/t", 0);
     plain.subscribe("t", 0);
-    nodes[1].routes("$share/one/t", &nodes[0]);
-    nodes[0].routes("$share/two/t", &nodes[1]);
+    nodes[1].routes("t", &nodes[0]);
+    nodes[0].routes("t", &nodes[1]);
     nodes[1].routes("$queue/t", &nodes[0]);
     nodes[0].routes("t", &nodes[1]);
     for node in &nodes {
@@ -199,7 +199,7 @@ fn spread(strategy: &str, publishers: &[(usize, &str)]) -> Vec<Vec<usize>> {
     }
     for from in &nodes {
         for to in &nodes {
-            from.routes("$share/g/t", to);
+            from.routes("t", to);
         }
     }
     publishers
