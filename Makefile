@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 CARGO ?= cargo
 export CARGO
 
-.PHONY: help release cluster cluster-stop test test-rust test-release test-clients test-lab check fix bench docs
+.PHONY: help release cluster cluster-stop test test-rust test-release test-clients test-lab check fix bench bench-guard sim docs
 
 help:
 	@awk -F'## ' '/^[a-z-]+:.*## /{split($$1,a,":"); printf "  make %-14s %s\n", a[1], $$2}' Makefile
@@ -54,6 +54,14 @@ fix: ## formats and applies lint suggestions
 bench: ## the same load on FlockMQ and on its peers; ONLY=scenarios, ROUNDS=n
 	@tools/setup.sh bench
 	@tools/bench.sh
+
+bench-guard: ## instruction counts of the hot path against the table in the repository
+	@tools/setup.sh bench
+	$(CARGO) build --release --locked -p flockmq-bench
+	@. tools/lib.sh && "$$(target_dir)/release/emqx_bench" guard
+
+sim: ## the simulated cluster: SEED=n repeats one run, SEEDS=n runs so many
+	$(CARGO) run --release --locked -q -p flockmq-sim -- $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS))
 
 docs: ## writes the generated reference pages
 	@tools/docs.sh

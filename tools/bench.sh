@@ -5,4 +5,6 @@ cd "$(dirname "$0")/.."
 . tools/lib.sh
 tools/release.sh
 $CARGO build --release --locked -p flockmq-bench ${JOBS:+-j "$JOBS"}
-exec "$(target_dir)/release/emqx_bench" compare --ours _rel/emqx --peer mosquitto ${ONLY:+--only "$ONLY"} ${ROUNDS:+--rounds "$ROUNDS"} "$@"
+# A whole run is written down; a part of one is only shown.
+exec "$(target_dir)/release/emqx_bench" compare --ours _rel/emqx --peer mosquitto --peer relay ${ONLY:+--only "$ONLY"} ${ROUNDS:+--rounds "$ROUNDS"} \
+	$([[ -n ${ONLY:-} ]] || echo --out docs/benchmarks.md) "$@"

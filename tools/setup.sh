@@ -63,7 +63,10 @@ case ${1:-} in
 check) deny ;;
 clients) clients ;;
 lab) lab ;;
-bench) mosquitto_broker ;;
+bench)
+	mosquitto_broker
+	command -v valgrind >/dev/null || apt valgrind
+	;;
 test) clients; lab ;;
 *) die "usage: tools/setup.sh check|clients|lab|bench|test" ;;
 esac
