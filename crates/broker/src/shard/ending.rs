@@ -3,9 +3,11 @@
 use mqtt::{Message, Now, Reason};
 
 use super::Shard;
-use crate::client::{Away, Client, Leaving, LeavingStep, Life, NEVER};
+use super::takeover::answer;
+use crate::client::{Arriving, Away, Client, Leaving, LeavingStep, Life, NEVER};
 use crate::effects::{Cause, ConnId, Effects, Event};
 use crate::groups::shared_key;
+use crate::kept::Told;
 use crate::routes::Set;
 
 impl Shard {
@@ -158,6 +160,14 @@ impl Shard {
         self.claim(&client.id, None, fx);
         self.stats.session_terminated += 1;
         fx.event(Event::Ended { client: &client.id });
+        if let Some(arriving) = client.arriving {
+            // Its old place keeps it until it hears that it need not, and whoever asked for it must not wait.
+            let Arriving { from, request, next, .. } = *arriving;
+            fx.tell(from, &client.id, &Told::Settled.encode(&client.id, request));
+            if let Some(ask) = next {
+                answer(&client.id, ask, &Told::Whole(None), fx);
+            }
+        }
         if let Some(will) = client.will {
             let message = mqtt::MessageRef { created: fx.epoch(), ..will.message.view() };
             self.publish_local(&message, fx);

@@ -398,6 +398,6 @@ impl Shard {
     }
 }
 
-fn answer(client: &str, ask: Ask, told: &Told, fx: &mut impl Effects) {
+pub(super) fn answer(client: &str, ask: Ask, told: &Told, fx: &mut impl Effects) {
     fx.tell(ask.from, client, &told.encode(client, ask.request));
 }

@@ -223,6 +223,28 @@ fn a_client_that_comes_back_to_the_old_node_while_its_session_moves_gets_it_back
 }
 
 #[test]
+fn a_session_that_ends_while_it_moves_is_let_go_by_its_old_node() {
+    let mut world = World::new(2, 1);
+    let old = world.connect(0, "x", KEPT);
+    world.got(old);
+    world.subscribe(old, "t", 1);
+    // The other nodes do not know of its routes yet, and never will: a new session takes its place.
+    let moved = world.connect_only(1, "x", KEPT);
+    for _ in 0..2 {
+        world.step_without_routes();
+    }
+    assert_eq!(world.got(moved), ["CONNACK success present"]);
+    let fresh = world.connect_only(1, "x", V5);
+    for _ in 0..3 {
+        world.step_without_routes();
+    }
+    assert_eq!(world.got(fresh), ["CONNACK success"]);
+    let back = world.connect_only(0, "x", KEPT);
+    world.wait(1000);
+    assert_eq!(world.got(back), ["CONNACK success"]);
+}
+
+#[test]
 fn a_session_comes_back_and_forth_many_times_and_loses_nothing() {
     let mut world = World::new(3, 2);
     let p = world.connect(0, "p0", V5);
