@@ -578,10 +578,13 @@ impl Worker {
         let conn = &mut self.conns[at as usize];
         if left > SLOW_BYTES {
             conn.slow = true;
-        } else if conn.slow && left < SLOW_BYTES / 2 {
+        } else if left < SLOW_BYTES / 2 && (conn.slow || before > SLOW_BYTES) {
+            // Whatever the machine held back because of the output may go on, also when the socket took
+            // all of it at once.
             conn.slow = false;
             self.shard.writable(ConnId(at), &mut self.fx);
         }
+        let Some(conn) = self.conns.get_mut(at as usize) else { return };
         match flushed {
             Flushed::Broken if ended || conn.phase != Phase::Open => self.remove(at, "tcp_closed"),
             Flushed::Broken => self.lost(at, now),

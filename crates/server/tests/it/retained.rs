@@ -42,6 +42,26 @@ fn a_retained_message_is_read_and_deleted_anywhere() {
 }
 
 #[test]
+fn more_than_a_connection_may_hold_back_comes_all_the_same() {
+    let mut node = Node::new();
+    node.start();
+    let mut publisher = node.client("p");
+    let payload = "x".repeat(20_000);
+    // Three megabytes, where QoS 0 is dropped above one.
+    for n in 0..150 {
+        publisher.retain(&format!("big/{n}"), &payload);
+    }
+    for qos in [0, 1] {
+        let mut reader = node.client("reader");
+        reader.subscribe("big/#", qos);
+        for _ in 0..150 {
+            assert_eq!(reader.message().text().len(), payload.len());
+        }
+        reader.close();
+    }
+}
+
+#[test]
 fn a_subscriber_of_now_gets_it_without_the_retain_flag() {
     let nodes = cluster(2);
     let mut now = nodes[0].client("now");
