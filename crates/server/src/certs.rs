@@ -2,6 +2,8 @@
 //!
 //! They are made only where the directory does not exist at all; what an operator has put there is never touched.
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -102,6 +104,13 @@ fn issue(
     Ok((cert.pem(), key.serialize_pem()))
 }
 
+/// When the first certificate of a PEM file ends, in milliseconds since 1970.
+pub fn valid_until_ms(path: &Path) -> Option<u64> {
+    let der = CertificateDer::from_pem_file(path).ok()?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(&der).ok()?;
+    u64::try_from(certificate.validity().not_after.timestamp()).ok().map(|seconds| seconds * 1000)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -114,6 +123,10 @@ mod tests {
         let dir = root.path().join("etc/certs");
         assert!(ensure(&dir, &["s1.emqx.io".to_owned(), "10.0.0.1".to_owned()]).unwrap());
         let mode = |name: &str| fs::metadata(dir.join(name)).unwrap().permissions().mode() & 0o777;
+        let until = valid_until_ms(&dir.join("cert.pem")).unwrap();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        assert!(u128::from(until) > now.as_millis());
+        assert_eq!(valid_until_ms(&dir.join("key.pem")), None);
         assert_eq!((mode("key.pem"), mode("client-key.pem"), mode("cert.pem")), (0o600, 0o600, 0o644));
         let files = crate::tls::TlsFiles {
             certfile: dir.join("cert.pem"),

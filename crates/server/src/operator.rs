@@ -691,7 +691,7 @@ impl api::Node for Operator {
             ipv6: self.bus.ipv6,
             tls: self.bus.tls.is_some(),
             protocol: cluster::bus::handshake::VERSION_MIN..=cluster::bus::handshake::VERSION_MAX,
-            certificate_until_ms: None,
+            certificate_until_ms: self.bus.certificate_until_ms(),
         };
         let probe =
             node::Prober { bus: self.bus.clone(), local: self.local.clone(), clock: self.clock.clone() };

@@ -88,7 +88,7 @@ pub enum HelloError {
     TlsHere,
     /// TLS failed on a certificate: in whose eyes, and why.
     Certificate(String),
-    /// No version in common; those it speaks.
+    /// No version in common; those it speaks, 0 to 0 where it did not say.
     Version(RangeInclusive<u16>),
     /// The proof of the cookie was not accepted.
     Cookie,
@@ -384,6 +384,10 @@ fn explain(own: &Own, target: &str, why: &HelloError) -> (String, String) {
             words.clone(),
             "the certificates in node.ssl_dist_optfile must be signed by an authority that the other side has in its cacertfile"
                 .into(),
+        ),
+        HelloError::Version(theirs) if *theirs.end() == 0 => (
+            format!("it speaks no version of the protocol that this node, which speaks {ours}, knows"),
+            "upgrade the older one; neighbouring versions understand one another".into(),
         ),
         HelloError::Version(theirs) => (
             format!("it speaks versions {} to {} of the protocol, this node {ours}", theirs.start(), theirs.end()),

@@ -53,6 +53,12 @@ impl BusSettings {
         tls::server(&files(&side)).map(Some).map_err(|e| e.to_string())
     }
 
+    /// When the certificate that this node shows to who connects ends, in milliseconds since 1970.
+    pub fn certificate_until_ms(&self) -> Option<u64> {
+        let (path, root) = self.tls.as_ref()?;
+        crate::certs::valid_until_ms(&ssl_dist::read(path, root).ok()?.server.certfile?)
+    }
+
     /// Whether the files are usable; what is wrong with them otherwise.
     pub fn check(&self) -> Result<(), String> {
         self.client()?;

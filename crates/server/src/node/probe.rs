@@ -29,6 +29,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 struct About {
     version: String,
     clock_ms: u64,
+    /// When the certificate that it shows ends, in milliseconds since 1970.
+    #[serde(default)]
+    certificate_until_ms: Option<u64>,
     /// Of the way back: what was met; none when it is open.
     trouble: Option<String>,
 }
@@ -64,7 +67,7 @@ impl Probe for Prober {
             Cause::BadCookie => HelloError::Cookie,
             Cause::BadCertificate => HelloError::Certificate("this node's, or that one's".into()),
             Cause::IncompatibleVersion => HelloError::Version(0..=0),
-            Cause::NameMismatch => HelloError::Name("another node".into()),
+            Cause::NameMismatch => HelloError::Name("by another name".into()),
             Cause::NotAPeer => HelloError::Stranger("something that is no node of this product".into()),
             Cause::Closed if self.bus.tls.is_some() => HelloError::TlsHere,
             Cause::Closed => {
@@ -78,7 +81,7 @@ impl Probe for Prober {
             version: about.version,
             clock_ms: about.clock_ms,
             own_clock_ms,
-            certificate_until_ms: None,
+            certificate_until_ms: about.certificate_until_ms,
         })
     }
 
@@ -118,7 +121,12 @@ pub(super) async fn serve(
         } else {
             None
         };
-        let about = About { version: VERSION.into(), clock_ms: Clock::epoch().0, trouble };
+        let about = About {
+            version: VERSION.into(),
+            clock_ms: Clock::epoch().0,
+            certificate_until_ms: bus_settings.certificate_until_ms(),
+            trouble,
+        };
         write(&mut wire, &serde_json::to_vec(&about).unwrap_or_default()).await
     });
     // Whoever looks has its own time limit and its own words for silence.
