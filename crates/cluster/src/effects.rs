@@ -120,6 +120,8 @@ pub enum Command {
     Heal,
     /// Let automatic discovery join again after a leave.
     DiscoveryOn,
+    /// Let automatic discovery rest until it is switched on again, or until a join.
+    DiscoveryOff,
 }
 
 /// How a command ended.

@@ -357,8 +357,8 @@ impl Node {
                 self.heal();
                 fx.reply(id, Outcome::Done);
             }
-            Command::DiscoveryOn => {
-                self.own.stays_out = false;
+            Command::DiscoveryOn | Command::DiscoveryOff => {
+                self.own.stays_out = command == Command::DiscoveryOff;
                 self.unkept = true;
                 fx.reply(id, Outcome::Done);
             }

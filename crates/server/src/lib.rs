@@ -5,6 +5,7 @@ pub mod certs;
 mod chance;
 pub mod cli;
 pub mod ctl;
+pub mod discover;
 pub mod inbox;
 pub mod listen;
 pub mod listener;

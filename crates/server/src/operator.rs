@@ -18,6 +18,7 @@ use crate::api::shapes::{
 };
 use crate::api::{self, At, Code, Listing, LogChange, Page, Refusal, Who, words};
 use crate::cli::{PRODUCT, VERSION};
+use crate::discover::{self, Board};
 use crate::listener::Listener;
 use crate::node::{self, BusSettings, Control, ControlHandle, ControlMessage};
 use crate::retained::RetainedStore;
@@ -41,6 +42,9 @@ pub struct Operator {
     bus: BusSettings,
     local: Arc<RwLock<Option<Local>>>,
     discovery: String,
+    /// Why the strategy that is configured does nothing; empty when it acts.
+    discovery_note: &'static str,
+    board: Arc<Board>,
     log: LogFiles,
 }
 
@@ -76,6 +80,7 @@ impl Operator {
         retained: Arc<RwLock<RetainedStore>>,
         clock: Arc<Clock>,
         local: Arc<RwLock<Option<Local>>>,
+        board: Arc<Board>,
     ) -> Operator {
         let path = settings.log.dir.join(&settings.log.file).display().to_string();
         Operator {
@@ -92,6 +97,8 @@ impl Operator {
                 .entry("cluster.discovery")
                 .map_or("manual", |(word, _)| word)
                 .to_owned(),
+            discovery_note: discover::not_there_yet(&settings.cluster.discovery).unwrap_or_default(),
+            board,
             log: LogFiles { to: settings.log.to, path },
         }
     }
@@ -666,13 +673,21 @@ impl api::Node for Operator {
     }
 
     async fn cluster_discovery(&self, switch: Option<bool>) -> Result<Discovery, ClusterError> {
-        if switch == Some(true)
-            && let Outcome::Failed(cause) = self.command(Command::DiscoveryOn).await
-        {
-            return Err(ClusterError::here(cluster_cause(cause)));
+        if let Some(on) = switch {
+            let command = if on { Command::DiscoveryOn } else { Command::DiscoveryOff };
+            if let Outcome::Failed(cause) = self.command(command).await {
+                return Err(ClusterError::here(cluster_cause(cause)));
+            }
+            self.board.wake();
         }
         let stays_out = self.control.ask(|control| control.node().stays_out()).await.unwrap_or(false);
-        Ok(Discovery { strategy: self.discovery.clone(), enabled: self.discovery != "manual" && !stays_out })
+        let acts = self.discovery != "manual" && self.discovery_note.is_empty();
+        Ok(Discovery {
+            strategy: self.discovery.clone(),
+            enabled: acts && !stays_out,
+            note: self.discovery_note.to_owned(),
+            answer: self.board.answer().filter(|_| !stays_out),
+        })
     }
 
     async fn cluster_doctor(&self, target: Option<String>) -> Vec<Finding> {

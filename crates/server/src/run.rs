@@ -17,6 +17,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::api;
 use crate::cli::{Ready, StartError};
+use crate::discover::{self, Board};
 use crate::listener::Listener;
 use crate::node::{self, BusSettings, Control, ControlHandle, Parts};
 use crate::operator::Operator;
@@ -84,7 +85,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
         has_peers: Arc::new(AtomicBool::new(false)),
     });
     let mut control = Control::new(Parts {
-        setup: cluster_setup(&settings, name)?,
+        setup: cluster_setup(&settings, name.clone())?,
         bus: bus.clone(),
         shards: handles.clone(),
         interest,
@@ -96,6 +97,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
 
     let threads = start_shards(unstarted, &settings, &shared, &handles, &control)?;
     let handle = ControlHandle { sender: sender.clone() };
+    let board = Arc::new(Board::default());
     let operator = Arc::new(Operator::new(
         &settings,
         bus.clone(),
@@ -105,6 +107,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
         retained,
         clock.clone(),
         control.fx().local(),
+        board.clone(),
     ));
     operator.clone().serve_peers(&mut control);
     if let Some(qos) = settings.modules.presence_qos.and_then(mqtt::QoS::from_bits) {
@@ -122,23 +125,30 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
         .map_err(|e| StartError(format!("The cluster port cannot be polled: {e}")))?;
     let local = control.fx().local();
     let own = move || local.read().clone().expect("a node knows itself before it serves");
-    let accepting =
-        tokio::task::spawn_local(node::accept(accepting, bus, own, clock.clone(), sender.clone()));
+    let prober = node::Prober { bus: bus.clone(), local: control.fx().local(), clock: clock.clone() };
+    let accepting = node::accept(accepting, bus, own, clock.clone(), sender.clone(), board.clone());
+    let accepting = tokio::task::spawn_local(accepting);
     let (end_control, control_ends) = oneshot::channel();
     let controlling = tokio::task::spawn_local(control.run(inbox, bell, control_ends));
     let chores = tokio::task::spawn_local(crate::sys::publish(operator.clone(), settings.broker.clone()));
 
-    for (listener, sockets) in bound {
-        for (shard, socket) in handles.iter().zip(sockets) {
-            shard.sender.send(ShardMessage::Listen(listener.clone(), socket));
+    let discovering = discover::start(&settings.cluster, &name, handle, prober, board);
+    let mut told_to_stop = std::pin::pin!(wait_for_signal());
+    // Whoever is let in before this node has joined would be cut off by the join.
+    let (discovering, first_round) = discovering.unzip();
+    tokio::select! {
+        () = &mut told_to_stop => {}
+        () = first_round_of(first_round, settings.cluster.join_wait) => {
+            open_listeners(bound, &handles, &ready);
+            ready.ready();
+            tracing::info!(shards, "the node serves");
+            told_to_stop.await;
         }
-        ready.say(&format!("Start {} listener on {} successfully.", listener.id, listener.address));
     }
-    ready.ready();
-    tracing::info!(shards, "the node serves");
-
-    wait_for_signal().await;
     tracing::info!("the node stops");
+    if let Some(discovering) = discovering {
+        discovering.abort();
+    }
     chores.abort();
     drain(&handles).await;
     accepting.abort();
@@ -149,6 +159,27 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
     end(handles, threads, disk);
     tracing::info!("the node has stopped");
     Ok(())
+}
+
+/// Until the first round of discovery has ended, where there is one; at most `limit`.
+async fn first_round_of(ended: Option<oneshot::Receiver<()>>, limit: Duration) {
+    let Some(ended) = ended else { return };
+    if tokio::time::timeout(limit, ended).await.is_err() {
+        tracing::warn!(
+            ?limit,
+            "discovery takes longer than cluster.join_wait: clients are let in before it ends"
+        );
+    }
+}
+
+/// From now on clients are accepted; those that came early have been waiting in the backlog.
+fn open_listeners(bound: Vec<Bound>, shards: &[ShardHandle], ready: &Ready) {
+    for (listener, sockets) in bound {
+        for (shard, socket) in shards.iter().zip(sockets) {
+            shard.sender.send(ShardMessage::Listen(listener.clone(), socket));
+        }
+        ready.say(&format!("Start {} listener on {} successfully.", listener.id, listener.address));
+    }
 }
 
 /// Rings the control thread's bell.

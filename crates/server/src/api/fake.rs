@@ -286,7 +286,23 @@ impl Node for Fake {
     }
 
     async fn cluster_discovery(&self, switch: Option<bool>) -> Result<Discovery, ClusterError> {
-        Ok(Discovery { strategy: "static".into(), enabled: switch.unwrap_or(true) })
+        let candidate =
+            |node: &str, outcome: &str| DiscoveryCandidate { node: node.into(), outcome: outcome.into() };
+        let answer = DiscoveryAnswer {
+            asked: "cluster.static.seeds".into(),
+            age_ms: 3_200,
+            candidates: vec![
+                candidate("emqx@s1.emqx.io", "this node"),
+                candidate("emqx@s2.emqx.io", "not joined: no answer (node_down)"),
+            ],
+            remarks: vec!["a remark".into()],
+        };
+        Ok(Discovery {
+            strategy: "static".into(),
+            enabled: switch.unwrap_or(true),
+            note: String::new(),
+            answer: switch.is_none().then_some(answer),
+        })
     }
 
     async fn cluster_doctor(&self, target: Option<String>) -> Vec<Finding> {

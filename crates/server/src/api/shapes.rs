@@ -447,6 +447,33 @@ pub struct Discovery {
     pub strategy: String,
     /// Whether it acts; it does not after `cluster leave`.
     pub enabled: bool,
+    /// Why it does nothing although it is configured; empty otherwise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    /// What the last round found; none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<DiscoveryAnswer>,
+}
+
+/// What a round of discovery found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscoveryAnswer {
+    /// What was asked, in words.
+    pub asked: String,
+    /// Milliseconds since the round ended.
+    pub age_ms: u64,
+    /// The nodes that were named.
+    pub candidates: Vec<DiscoveryCandidate>,
+    /// What went wrong, and what was noticed besides.
+    pub remarks: Vec<String>,
+}
+
+/// A node that was named by discovery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscoveryCandidate {
+    pub node: String,
+    /// Whether it was joined, and why not.
+    pub outcome: String,
 }
 
 /// How one check of `cluster doctor` ended.

@@ -1,6 +1,7 @@
 //! Commands about the cluster: join, leave, force-leave, status, and those that 4.4 has not.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use hyper::Method;
 use serde::Serialize;
@@ -10,6 +11,7 @@ use super::link::part;
 use super::term::{atom, cluster_status, plain};
 use super::{Call, Failure, Outcome, Told};
 use crate::api::shapes::{Change, ClusterStatus, Discovery, Finding, JoinPlan, Verdict};
+use crate::api::words;
 
 pub(super) fn status(call: &mut Call<'_>) -> Outcome {
     let status: ClusterStatus = call.link.get("/api/v4/cluster")?;
@@ -164,5 +166,19 @@ fn set_discovery(call: &mut Call<'_>, wish: Value) -> Outcome {
 
 fn discovery_said(call: &mut Call<'_>, discovery: &Discovery) -> Outcome {
     let state = if discovery.enabled { "on" } else { "off" };
-    call.say(discovery, format!("Automatic cluster discovery ({}) is {state}.\n", discovery.strategy))
+    let mut text = format!("Automatic cluster discovery ({}) is {state}.\n", plain(&discovery.strategy));
+    if !discovery.note.is_empty() {
+        let _ = writeln!(text, "{}", plain(&discovery.note));
+    }
+    if let Some(answer) = &discovery.answer {
+        let age = words::uptime(Duration::from_millis(answer.age_ms));
+        let _ = writeln!(text, "Asked {age} ago: {}", plain(&answer.asked));
+        for candidate in &answer.candidates {
+            let _ = writeln!(text, "  {}: {}", atom(&candidate.node), plain(&candidate.outcome));
+        }
+        for remark in &answer.remarks {
+            let _ = writeln!(text, "  {}", plain(remark));
+        }
+    }
+    call.say(discovery, text)
 }

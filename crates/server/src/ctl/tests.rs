@@ -127,7 +127,13 @@ fn texts_and_exit_states_are_those_of_4_4() {
             "Failed to remove the node from cluster: node_not_in_cluster\n".into(),
         ),
         ("cluster heal", 0, format!("Heal the cluster successfully.\n{STATUS_LINE}")),
-        ("cluster discovery", 0, "Automatic cluster discovery (static) is on.\n".into()),
+        (
+            "cluster discovery",
+            0,
+            "Automatic cluster discovery (static) is on.\nAsked 3 seconds ago: cluster.static.seeds\n  \
+             'emqx@s1.emqx.io': this node\n  'emqx@s2.emqx.io': not joined: no answer (node_down)\n  a remark\n"
+                .into(),
+        ),
         ("cluster discovery off", 0, "Automatic cluster discovery (static) is off.\n".into()),
         ("cluster discovery on", 0, "Automatic cluster discovery (static) is on.\n".into()),
         (

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::ControlMessage;
 use super::wire::AsyncWire;
+use crate::discover::Board;
 use crate::inbox::Sender;
 use crate::settings::ssl_dist;
 use crate::shard::Clock;
@@ -163,6 +164,7 @@ pub async fn accept(
     local: impl Fn() -> Local + Clone + 'static,
     clock: Arc<Clock>,
     sender: Sender<ControlMessage>,
+    board: Arc<Board>,
 ) {
     let places = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
@@ -175,11 +177,11 @@ pub async fn accept(
                 continue;
             }
         };
-        let (settings, local, clock, sender) =
-            (settings.clone(), local.clone(), clock.clone(), sender.clone());
+        let (settings, local, clock, sender, board) =
+            (settings.clone(), local.clone(), clock.clone(), sender.clone(), board.clone());
         tokio::task::spawn_local(async move {
             let _place = place;
-            if let Some(message) = take_in(tcp, &settings, local(), clock).await {
+            if let Some(message) = take_in(tcp, &settings, local(), clock, &board).await {
                 sender.send(message);
             }
         });
@@ -191,6 +193,7 @@ async fn take_in(
     settings: &BusSettings,
     local: Local,
     clock: Arc<Clock>,
+    board: &Board,
 ) -> Option<ControlMessage> {
     let from = tcp.peer_addr().ok();
     let _ = tcp.set_nodelay(true);
@@ -218,6 +221,11 @@ async fn take_in(
                 Some(ControlMessage::LaneIn { own, peer: Box::new(peer), lane, wire: Box::new(wire), rest })
             }
             Purpose::Probe => {
+                // A node of an older cluster looks for others: ours may want to join it, and need not wait
+                // for its own next round.
+                if peer.cluster < local.cluster {
+                    board.wake();
+                }
                 super::probe::serve(wire, rest, peer.name, settings.clone(), local, clock).await;
                 None
             }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::bus::handshake::{Local, Purpose};
+use cluster::bus::handshake::{Local, Peer, Purpose};
 use cluster::{Cause, NodeName};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,16 @@ pub struct Prober {
 }
 
 impl Prober {
+    /// Who runs under that name, looked up anew.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub async fn who(&self, name: NodeName) -> Result<Peer, Cause> {
+        let local = self.local.read().clone().ok_or(Cause::Closed)?;
+        let (peer, ..) = bus::dial(&self.bus, local, name, Purpose::Probe, &self.clock).await?;
+        Ok(peer)
+    }
+
     async fn ask(&self, address: SocketAddr, name: &str, question: u8) -> Result<(String, About), Cause> {
         let local = self.local.read().clone().ok_or(Cause::Closed)?;
         let name = NodeName::parse(name).map_err(|_| Cause::NameMismatch)?;

@@ -92,13 +92,15 @@ fn what_fills_a_field_is_what_is_said_to_work() {
                 zone.z.max_inflight = 1\nbroker.g.shared_subscription_strategy = sticky\nlog.error.file = e.log\n\
                 listener.tcp.a.access.1 = allow all\n";
     let installation = Installation::with(&format!(
-        "{conf}listener.ssl.a.certfile = c\nlistener.ssl.a.keyfile = k\nlistener.wss.a.certfile = c\nlistener.wss.a.keyfile = k\n\
+        "{conf}cluster.discovery = static\nlistener.ssl.a.certfile = c\nlistener.ssl.a.keyfile = k\nlistener.wss.a.certfile = c\nlistener.wss.a.keyfile = k\n\
          listener.quic.a.certfile = c\nlistener.quic.a.keyfile = k\n"
     ));
     let settings = installation.settings(&[]);
     let mut used = read::used_keys(installation.dir.path(), &settings.values);
     // Read by the zones only where the zone says nothing itself, or only with the strategy that needs them.
     used.extend(["plugins.etc_dir"]);
+    let mcast = Installation::with("cluster.discovery = mcast\n").settings(&[]);
+    used.extend(read::used_keys(installation.dir.path(), &mcast.values));
     for group in GROUPS {
         for row in group.rows.iter().filter(|row| row.effect == Effect::Works) {
             let by_zone = row

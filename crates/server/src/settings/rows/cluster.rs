@@ -6,7 +6,7 @@ use crate::settings::table::{Row, settings};
 pub(super) const ROWS: &[Row] = settings! {
     /// The name of the cluster. Discovery by mcast and etcd keeps clusters apart by it; nodes that are joined by hand may have
     /// different ones.
-    "cluster.name": Atom = "emqxcl" ships "emqxcl" => Later("it keeps clusters apart in discovery by mcast and etcd, which are not there yet");
+    "cluster.name": Atom = "emqxcl" ships "emqxcl";
     /// How nodes find one another: manual, static, mcast, dns, etcd or k8s. With manual nothing happens until `emqx_ctl cluster join`
     /// is typed.
     "cluster.discovery": Atom = "manual" ships "manual";
@@ -16,19 +16,19 @@ pub(super) const ROWS: &[Row] = settings! {
     /// After a partition the sides come together again by themselves. off: they stay apart until `emqx_ctl cluster heal`.
     "cluster.autoheal": Flag = "off" ships "on";
     /// With an automatic strategy, how long the listeners stay closed at most while the first round of discovery goes on.
-    "cluster.join_wait": Duration = "5s" => Later("automatic discovery is not there yet; listeners open at once");
+    "cluster.join_wait": Duration = "5s";
     /// The full names of nodes to join, separated by commas.
-    "cluster.static.seeds": Text => Later("discovery by static is not there yet; join by hand");
+    "cluster.static.seeds": Text;
     /// The multicast group.
-    "cluster.mcast.addr": Text = "239.192.0.1" => Later("discovery by mcast is not there yet; join by hand");
+    "cluster.mcast.addr": Text = "239.192.0.1";
     /// The UDP ports, in order of preference; the first one that is free is used.
-    "cluster.mcast.ports": Text = "4369" => Later("discovery by mcast is not there yet; join by hand");
+    "cluster.mcast.ports": Text = "4369";
     /// The address of the interface on which the group is joined.
-    "cluster.mcast.iface": Text = "0.0.0.0" => Later("discovery by mcast is not there yet; join by hand");
+    "cluster.mcast.iface": Text = "0.0.0.0";
     /// How many routers a datagram may cross; 255 is no limit.
-    "cluster.mcast.ttl": Integer = "255" => Later("discovery by mcast is not there yet; join by hand");
+    "cluster.mcast.ttl": Integer = "255";
     /// Whether nodes on the same host hear one another.
-    "cluster.mcast.loop": Flag = "on" => Later("discovery by mcast is not there yet; join by hand");
+    "cluster.mcast.loop": Flag = "on";
     /// The send buffer of the multicast socket.
     "cluster.mcast.sndbuf": ByteSize = "16KB" => NoEffect("it never had one in EMQ X either");
     /// The receive buffer of the multicast socket.
