@@ -6,7 +6,7 @@
 mod datagram;
 mod mcast;
 mod round;
-mod r#static;
+mod seeds;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use crate::node::{ControlHandle, Prober};
 use crate::settings::{Cluster, Discovery};
 use mcast::Mcast;
 use round::{Fate, Here, Reply, Round, Trouble};
-use r#static::Static;
+use seeds::Static;
 
 /// How long a candidate may take to say who it is, so that a dead one holds nobody up.
 const WHO_LIMIT: Duration = Duration::from_secs(1);
