@@ -173,10 +173,8 @@ fn two_groups_and_a_plain_subscriber_each_get_their_own() {
     g2.subscribe("$share/two/t", 0);
     queue.subscribe("$queue/t", 0);
     plain.subscribe("t", 0);
-    nodes[1].routes("t", &nodes[0]);
-    nodes[0].routes("t", &nodes[1]);
-    nodes[1].routes("$queue/t", &nodes[0]);
-    nodes[0].routes("t", &nodes[1]);
+    nodes[1].routes_times("t", &nodes[0], 2);
+    nodes[0].routes_times("t", &nodes[1], 2);
     for node in &nodes {
         node.client("publisher").publish("t", "x", 1);
         for client in [&mut g1, &mut g2, &mut queue, &mut plain] {

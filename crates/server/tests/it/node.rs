@@ -314,9 +314,14 @@ impl Node {
 
     /// Waits until this node routes `filter` to `to`.
     pub fn routes(&self, filter: &str, to: &Node) {
+        self.routes_times(filter, to, 1);
+    }
+
+    /// The same where several groups, or a group and plain subscribers, have the filter there: a route each.
+    pub fn routes_times(&self, filter: &str, to: &Node, times: usize) {
         let line = format!("{filter} -> {}", to.name);
-        until(&format!("{} routes {line}", self.name), || {
-            self.ctl(&["routes", "list"]).out.lines().any(|l| l == line)
+        until(&format!("{} routes {line} {times} times", self.name), || {
+            self.ctl(&["routes", "list"]).out.lines().filter(|l| *l == line).count() == times
         });
     }
 
