@@ -293,6 +293,16 @@ impl Node {
         self.unsaid |= !self.links.is_empty();
     }
 
+    /// The number of the last change of the own tables; see [`Self::held_sequence`].
+    pub fn own_sequence(&self) -> u64 {
+        self.owner.sequence()
+    }
+
+    /// Up to which of its changes the tables of that node are held here; `None` while they are not whole.
+    pub fn held_sequence(&self, id: NodeId) -> Option<u64> {
+        self.peers.get(&id)?.copy.sequence()
+    }
+
     /// Writes (or with `None` removes) a record of a replicated map, here and everywhere. It is applied
     /// through [`crate::Records::apply`] and travels at the next input.
     pub fn write(&mut self, map: MapId, key: &[u8], value: Option<&[u8]>, now: Now, fx: &mut dyn Effects) {

@@ -80,6 +80,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
         shards,
         interest: interest.reader(),
         retained: retained.clone(),
+        disk: disk.disk(),
         clock: clock.clone(),
         control: sender.clone(),
         has_peers: Arc::new(AtomicBool::new(false)),

@@ -84,11 +84,6 @@ impl Stream {
         }
         let _ = wire.tcp.shutdown(std::net::Shutdown::Write);
     }
-
-    /// The TLS session, where there is one: for the client's certificate.
-    pub fn tls(&mut self) -> Option<&Connection> {
-        self.wire().and_then(|wire| wire.tls.as_deref())
-    }
 }
 
 /// TCP, with or without TLS on it.

@@ -39,6 +39,11 @@ impl Copy {
         (self.incarnation, self.seq, whole)
     }
 
+    /// Up to which change everything is held; `None` while a snapshot is under way or missing.
+    pub fn sequence(&self) -> Option<u64> {
+        (self.whole && self.filling.is_empty() && !self.waiting).then_some(self.seq)
+    }
+
     pub fn digests(&self) -> impl Iterator<Item = (TableId, Digest)> {
         self.tables.iter().map(|(table, digest)| (*table, *digest))
     }

@@ -107,6 +107,11 @@ impl Owner {
         }
     }
 
+    /// The number of the last change.
+    pub fn sequence(&self) -> u64 {
+        self.seq
+    }
+
     /// The peer says what it holds: changes of that run of ours, up to that number, whole or not.
     pub fn resume(&self, incarnation: Incarnation, seq: u64, whole: bool) -> Feed {
         if incarnation != self.incarnation || !whole || seq < self.first || seq > self.seq {

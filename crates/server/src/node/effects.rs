@@ -29,6 +29,9 @@ use crate::shard::{ClientEvent, Clock, LaneIn, PeerChange, ShardHandle, ShardMes
 use crate::stream::Wire;
 use crate::twin::{Apply, Twin};
 
+/// Questions of peers that may wait for their changes.
+const SYNCS_ASKED_MAX: usize = 10_000;
+
 /// Answers a question of another node about this one.
 pub type ServeApi = Box<dyn Fn(Asked, Vec<u8>)>;
 
@@ -64,7 +67,8 @@ pub struct NodeFx {
     syncs_of: HashMap<RequestId, u64>,
     syncs: HashMap<u64, Sync>,
     sync_serial: u64,
-    syncs_asked: Vec<Asked>,
+    /// Peers that wait until their changes up to that number are visible here.
+    syncs_asked: Vec<(Asked, u64)>,
     api_asked: Vec<(Asked, Vec<u8>)>,
     /// Shards that wait until everything so far is visible.
     to_publish: Vec<(usize, Ticket)>,
@@ -326,8 +330,10 @@ impl NodeFx {
         self.wipe.take()
     }
 
-    pub(super) fn take_syncs_asked(&mut self) -> Vec<Asked> {
-        std::mem::take(&mut self.syncs_asked)
+    /// Takes out the questions of peers whose changes have come: `held` says up to which they are here.
+    pub(super) fn take_syncs_asked(&mut self, held: impl Fn(NodeId) -> Option<u64>) -> Vec<Asked> {
+        let is_in = |(asked, sequence): &mut (Asked, u64)| held(asked.from).is_some_and(|to| to >= *sequence);
+        self.syncs_asked.extract_if(.., is_in).map(|(asked, _)| asked).collect()
     }
 
     pub(super) fn take_api_asked(&mut self) -> Vec<(Asked, Vec<u8>)> {
@@ -561,7 +567,14 @@ impl Effects for NodeFx {
 
     fn asked(&mut self, asked: Asked, kind: u16, body: &[u8]) {
         match kind {
-            ASK_SYNC => self.syncs_asked.push(asked),
+            ASK_SYNC => {
+                let sequence = body.try_into().map_or(0, u64::from_be_bytes);
+                // Whoever asked so long ago has given up.
+                if self.syncs_asked.len() >= SYNCS_ASKED_MAX {
+                    self.syncs_asked.remove(0);
+                }
+                self.syncs_asked.push((asked, sequence));
+            }
             ASK_API => self.api_asked.push((asked, body.to_vec())),
             // A later version's question: whoever asks gets no answer in time, which is an answer.
             _ => {}

@@ -278,9 +278,10 @@ impl Control {
             self.fx.when_published(shard, ticket);
             return;
         }
+        let sequence = self.node.own_sequence().to_be_bytes();
         let sync = self.fx.new_sync(shard, ticket, peers.len());
         for peer in peers {
-            let request = self.node.request(peer, ASK_SYNC, &[], SYNC_LIMIT, now, &mut self.fx);
+            let request = self.node.request(peer, ASK_SYNC, &sequence, SYNC_LIMIT, now, &mut self.fx);
             self.fx.await_sync(request, sync);
         }
     }
@@ -309,7 +310,8 @@ impl Control {
         }
         self.fx.release_records();
         if self.fx.publish() {
-            for asked in self.fx.take_syncs_asked() {
+            let node = &self.node;
+            for asked in self.fx.take_syncs_asked(|id| node.held_sequence(id)) {
                 self.node.respond(asked, Ok(&[]));
             }
         }

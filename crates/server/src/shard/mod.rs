@@ -25,6 +25,7 @@ use parking_lot::RwLock;
 use crate::inbox::{self, Sender};
 use crate::listener::Listener;
 use crate::node::ControlMessage;
+use crate::persist::Disk;
 use crate::retained::RetainedStore;
 use crate::stream::{Stream, Wire};
 use crate::twin::Reader;
@@ -40,6 +41,8 @@ pub struct Shared {
     pub interest: Reader<Interest>,
     /// The node's retained messages.
     pub retained: Arc<RwLock<RetainedStore>>,
+    /// The disk thread, whose queue publishers must not outrun.
+    pub disk: Disk,
     /// The node's stamps.
     pub clock: Arc<Clock>,
     /// The control thread.

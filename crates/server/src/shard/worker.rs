@@ -31,6 +31,10 @@ const READ_BYTES: usize = 64 << 10;
 const ACCEPTS: usize = 128;
 /// Output above which a connection counts as slow; below half of it it is asked to go on.
 const SLOW_BYTES: usize = 512 << 10;
+/// How soon publishers that have to wait for a peer or for the disk are looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Bytes of records that may wait for the disk.
+const DISK_BYTES_MAX: usize = 64 << 20;
 /// How long a connection may take to take its last bytes.
 const LINGER_MS: u64 = 2_000;
 /// How often connections that say nothing are looked at.
@@ -48,6 +52,10 @@ pub struct Worker {
     fx: Fx,
     shared: Arc<Shared>,
     scratch: Vec<u8>,
+    /// Connections whose CONNECT has come whole in this turn.
+    greeted: Vec<u32>,
+    /// The inbox has been emptied since those CONNECTs were read.
+    inbox_is_fresh: bool,
     /// Listeners with more clients than one turn takes in.
     crowded: Vec<usize>,
     /// Connections that may have something to read.
@@ -79,6 +87,8 @@ impl Worker {
             fx,
             shared,
             scratch: vec![0; READ_BYTES],
+            greeted: Vec::new(),
+            inbox_is_fresh: false,
             crowded: Vec::new(),
             ready: Vec::new(),
             swept_at: Now(0),
@@ -103,6 +113,9 @@ impl Worker {
 
     /// How long nothing need be done.
     fn patience(&self) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(LOOK_AGAIN);
+        }
         let now = self.shared.clock.now();
         let machine = self.shard.wake_at().map(|at| at.0);
         let lanes = self.fx.lanes.wake_at();
@@ -128,8 +141,17 @@ impl Worker {
         }
         self.take_events(events, now);
         let mut more = self.read_lanes(now);
-        if self.fx.lanes.have_room() {
+        if self.may_read() {
             more |= self.read_ready(now);
+        }
+        while !self.greeted.is_empty() {
+            let greeted = std::mem::take(&mut self.greeted);
+            self.take_messages(now);
+            self.inbox_is_fresh = true;
+            for at in greeted {
+                self.process_partial(at, now);
+            }
+            self.inbox_is_fresh = false;
         }
         if self.shard.wake_at().is_some_and(|at| at <= now) {
             self.shard.expire(now, &mut self.fx);
@@ -140,7 +162,12 @@ impl Worker {
         self.flush(now);
         self.fx.hand_over(now);
         self.fx.interest = None;
-        more || !self.crowded.is_empty() || (!self.ready.is_empty() && self.fx.lanes.have_room())
+        more || !self.crowded.is_empty() || (!self.ready.is_empty() && self.may_read())
+    }
+
+    /// Whether publishers may go on: neither a peer nor the disk is too far behind.
+    fn may_read(&self) -> bool {
+        self.fx.lanes.have_room() && self.shared.disk.bytes_waiting() < DISK_BYTES_MAX
     }
 
     fn take_messages(&mut self, now: Now) {
@@ -496,6 +523,12 @@ impl Worker {
             Greeting::Elsewhere(shard) => {
                 let conn = self.conns.remove(at as usize);
                 self.move_home(conn, bytes.to_vec(), shard);
+                None
+            }
+            // What this shard was told before the client was told to come must be known first, and this
+            // thread may have slept between the two: see `turn`.
+            Greeting::Welcome(_) if !self.inbox_is_fresh => {
+                self.greeted.push(at);
                 None
             }
             Greeting::Welcome(welcome) => {
