@@ -38,7 +38,7 @@ pub struct Zone {
     pub shared_subscription: bool,
     /// Clients before 5.0 do not get what they published themselves (`ignore_loop_deliver`).
     pub ignore_loop_deliver: bool,
-    /// What the protocol forbids and 4.4 tolerates is refused (`strict_mode`).
+    /// What the protocol advises against is refused (`strict_mode`).
     pub strict: bool,
     /// Seconds; replaces the keep-alive that a 5.0 client asks for (`server_keepalive`).
     pub server_keepalive: Option<u16>,
@@ -90,6 +90,7 @@ impl Zone {
             session_expiry_max: u32::MAX,
             response_information: self.response_information.as_deref().map(Into::into),
             upgrade_qos: self.upgrade_qos,
+            strict: self.strict,
         }
     }
 }

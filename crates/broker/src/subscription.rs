@@ -48,6 +48,10 @@ impl Target {
         self.who
     }
 
+    pub(crate) fn is_session(self, session: u32) -> bool {
+        self.who == session
+    }
+
     pub(crate) fn options(self) -> Options {
         Options::unpack(self.options)
     }

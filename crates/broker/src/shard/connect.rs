@@ -83,7 +83,7 @@ impl Shard {
             self.arm(slot);
         } else {
             self.stats.session_created += 1;
-            self.welcome(slot, conn, connect, &info, false, fx);
+            self.welcome(slot, conn, connect, &info, false, now, fx);
         }
     }
 
@@ -168,10 +168,11 @@ impl Shard {
         *client.info = Info { created_at, ..info_of(connect, &info, fx) };
         self.bind(conn, slot);
         self.stats.session_resumed += 1;
-        self.welcome(slot, conn, connect, &info, true, fx);
+        self.welcome(slot, conn, connect, &info, true, now, fx);
     }
 
     /// CONNACK, and everything that waits for this client.
+    #[allow(clippy::too_many_arguments, reason = "what is known of a connection, each from another place")]
     pub(super) fn welcome(
         &mut self,
         slot: u32,
@@ -179,6 +180,7 @@ impl Shard {
         connect: &Connect<'_>,
         info: &ConnInfo,
         present: bool,
+        now: Now,
         fx: &mut impl Effects,
     ) {
         let epoch = fx.epoch();
@@ -212,6 +214,8 @@ impl Shard {
         self.pump(slot, fx);
         self.clients[slot as usize].armed = None;
         self.arm(slot);
+        // A client that does not even take the CONNACK ends here.
+        self.end_if_closing(slot, conn, None, now, fx);
     }
 
     /// Starts to wait for a session that a peer has.
@@ -260,7 +264,7 @@ impl Shard {
         } else {
             self.stats.session_created += 1;
         }
-        self.welcome(slot, conn, &connect, &info, session_present, fx);
+        self.welcome(slot, conn, &connect, &info, session_present, now, fx);
     }
 
     /// A connection that has waited finds the session here again.

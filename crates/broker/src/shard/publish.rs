@@ -60,10 +60,16 @@ impl Shard {
         let mut kept = None;
         let stored = if published.retain { self.retain(&message, &mut kept, fx) } else { None };
         let reached = self.route(&message, &mut kept, Some(slot), &mut publishing, fx);
-        let reason = if reached == 0 { Reason::NoMatchingSubscribers } else { Reason::Success };
+        // Only a PUBACK says so: a PUBREC is not the end of it.
+        let is_nobody = reached == 0 && published.qos == QoS::AtLeastOnce;
+        let reason = if is_nobody { Reason::NoMatchingSubscribers } else { Reason::Success };
+        self.answer_publish(slot, conn, published.ticket, reason, stored, fx);
+        // What it sends to itself comes after the answer.
+        for target in publishing.targets.own.iter().filter(|t| t.is_session(slot)) {
+            self.deliver(*target, &message, &mut kept, Publication(self.publication), Some(slot), fx);
+        }
         self.topic = mounted;
         self.clients[slot as usize].publishing = Some(publishing);
-        self.answer_publish(slot, conn, published.ticket, reason, stored, fx);
     }
 
     /// Something that is not of a client's connection is published: `$SYS`, a will, an operator's
@@ -123,7 +129,8 @@ impl Shard {
         self.send_frames(&message, publication, frame.reach, &places, &groups, &picks, fx);
     }
 
-    /// Gives a message to everyone who wants its topic. Returns how many sessions and places that were.
+    /// Gives a message to everyone who wants its topic, but for `from`, whose turn comes after its answer.
+    /// Returns how many sessions and places want it.
     pub(super) fn route(
         &mut self,
         message: &MessageRef<'_>,
@@ -143,7 +150,9 @@ impl Shard {
         }
         let publication = self.next_publication();
         for target in &targets.own {
-            self.deliver(*target, message, kept, publication, from, fx);
+            if from.is_none_or(|slot| !target.is_session(slot)) {
+                self.deliver(*target, message, kept, publication, from, fx);
+            }
         }
         let mut reached = targets.own.len() + targets.places.len();
         let mut picks = Picks::new();

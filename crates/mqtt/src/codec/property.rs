@@ -204,7 +204,10 @@ impl<'a> Properties<'a> {
         while !list.is_empty() {
             let (property, allowed) = Property::read(&mut list)?;
             if allowed & on == 0 {
-                return Err(Reason::ProtocolError);
+                // §2.2.2.2 has 0x81 for it; brokers answer 0x82 on most packets, and clients' tests expect that.
+                let is_filters = on & (self::on::SUBSCRIBE | self::on::UNSUBSCRIBE) != 0;
+                let reason = if is_filters { Reason::MalformedPacket } else { Reason::ProtocolError };
+                return Err(reason);
             }
             let repeatable = matches!(property, Property::User(_))
                 || (matches!(property, Property::SubscriptionId(_)) && on == self::on::PUBLISH);

@@ -119,6 +119,17 @@ impl<'a> Packet<'a> {
         })
     }
 
+    /// As [`Packet::decode`], where only a client can be at the other end: what a server alone sends is
+    /// refused unread, as is AUTH, since no authentication method is offered [MQTT-4.12.0-7].
+    pub fn decode_from_client(version: Version, frame: &Frame<'a>) -> Result<Packet<'a>, Reason> {
+        match frame.kind {
+            kind::CONNECT | kind::CONNACK | kind::SUBACK | kind::UNSUBACK | kind::PINGRESP | kind::AUTH => {
+                Err(Reason::ProtocolError)
+            }
+            _ => Packet::decode(version, frame),
+        }
+    }
+
     /// Appends the packet's bytes.
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) {
         match self {

@@ -84,7 +84,7 @@ impl SubscriptionOptions {
 impl<'a> Subscribe<'a> {
     pub(super) fn decode(version: Version, body: &'a [u8]) -> Result<Subscribe<'a>, Reason> {
         let mut reader = Reader::new(body);
-        let packet_id = reader.packet_id()?;
+        let packet_id = reader.packet_id().map_err(|_| Reason::MalformedPacket)?;
         let properties =
             if version.is_v5() { Properties::read(&mut reader, on::SUBSCRIBE)? } else { Properties::NONE };
         let filters = reader.rest();

@@ -496,7 +496,7 @@ fn mistakes_are_refused_with_the_reason_that_names_them() {
         // SUBSCRIBE, UNSUBSCRIBE
         ("no filter", V311, 0x82, "0001".into(), PROTOCOL),
         ("no filter", V5, 0x82, "0001 00".into(), PROTOCOL),
-        ("packet identifier 0", V5, 0x82, "0000 00 0001 61 00".into(), PROTOCOL),
+        ("packet identifier 0", V5, 0x82, "0000 00 0001 61 00".into(), MALFORMED),
         ("QoS 3", V311, 0x82, "0001 0001 61 03".into(), MALFORMED),
         ("reserved bits of 3.1.1", V311, 0x82, "0001 0001 61 04".into(), MALFORMED),
         ("reserved bits of 5.0", V5, 0x82, "0001 00 0001 61 40".into(), MALFORMED),

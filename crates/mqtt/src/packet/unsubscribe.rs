@@ -19,7 +19,7 @@ pub struct Unsubscribe<'a> {
 impl<'a> Unsubscribe<'a> {
     pub(super) fn decode(version: Version, body: &'a [u8]) -> Result<Unsubscribe<'a>, Reason> {
         let mut reader = Reader::new(body);
-        let packet_id = reader.packet_id()?;
+        let packet_id = reader.packet_id().map_err(|_| Reason::MalformedPacket)?;
         let properties =
             if version.is_v5() { Properties::read(&mut reader, on::UNSUBSCRIBE)? } else { Properties::NONE };
         let filters = reader.rest();

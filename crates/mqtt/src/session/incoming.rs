@@ -73,6 +73,9 @@ impl Incoming {
         }
         let parts = Parts::of(publish)?;
         let topic = self.topic(publish.topic, parts.alias)?;
+        if rules.strict && topic::has_unwise_characters(&topic) {
+            return Err(Reason::MalformedPacket);
+        }
         // All else about the name the codec has looked at.
         if !topic::levels_fit(&topic, usize::from(rules.topic_levels_max)) {
             return Err(Reason::TopicNameInvalid);

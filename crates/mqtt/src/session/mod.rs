@@ -60,6 +60,8 @@ pub struct Limits {
     pub response_information: Option<Box<str>>,
     /// Deliver with the subscription's QoS where the message's is lower.
     pub upgrade_qos: bool,
+    /// Characters that §1.5.4 advises against are refused in names, topics and filters.
+    pub strict: bool,
 }
 
 impl Default for Limits {
@@ -81,6 +83,7 @@ impl Default for Limits {
             session_expiry_max: u32::MAX,
             response_information: None,
             upgrade_qos: false,
+            strict: false,
         }
     }
 }
@@ -161,6 +164,9 @@ struct Rules {
     qos_max: QoS,
     retain_available: bool,
     upgrade_qos: bool,
+    strict: bool,
+    /// The session is one of before: the client may repeat what an earlier connection has finished.
+    is_resumed: bool,
     topic_levels_max: u16,
     /// Bytes of a packet that the client takes.
     client_packet_max: u32,
@@ -209,6 +215,8 @@ impl Session {
             qos_max: limits.qos_max,
             retain_available: limits.retain_available,
             upgrade_qos: limits.upgrade_qos,
+            strict: limits.strict,
+            is_resumed: false,
             topic_levels_max: limits.topic_levels_max,
             client_packet_max,
             await_rel_timeout_ms: limits.await_rel_timeout_ms,
@@ -233,7 +241,7 @@ impl Session {
     /// Answers the CONNECT with success. No property that nobody needs: what is not limited is not said.
     /// `granted_expiry` is how many seconds the session will outlive its connection.
     pub fn connack(
-        &self,
+        &mut self,
         connect: &Connect<'_>,
         limits: &Limits,
         session_present: bool,
@@ -241,6 +249,7 @@ impl Session {
         granted_expiry: u32,
         out: &mut Out,
     ) {
+        self.rules.is_resumed = session_present;
         let mut list = Vec::new();
         if self.version().is_v5() {
             let mut say = |property: Property<'_>| property.write(&mut list);
@@ -302,18 +311,14 @@ impl Session {
             Packet::Ack(ack) => return self.receive_ack(&ack, now, out),
             // A filter that is none ends the connection; one that is not allowed has a code in the
             // answer [MQTT-4.7.1-1] [MQTT-4.7.3-1].
-            Packet::Subscribe(subscribe) => {
-                if subscribe.filters().all(|f| topic::valid_subscription(f.filter)) {
-                    return Some(Request::Subscribe(subscribe));
-                }
-                self.close(Reason::TopicFilterInvalid, out);
-            }
-            Packet::Unsubscribe(unsubscribe) => {
-                if unsubscribe.filters().all(topic::valid_subscription) {
-                    return Some(Request::Unsubscribe(unsubscribe));
-                }
-                self.close(Reason::TopicFilterInvalid, out);
-            }
+            Packet::Subscribe(subscribe) => match subscribe.filters().find_map(|f| self.unfit(f.filter)) {
+                None => return Some(Request::Subscribe(subscribe)),
+                Some(reason) => self.close(reason, out),
+            },
+            Packet::Unsubscribe(unsubscribe) => match unsubscribe.filters().find_map(|f| self.unfit(f)) {
+                None => return Some(Request::Unsubscribe(unsubscribe)),
+                Some(reason) => self.close(reason, out),
+            },
             Packet::Pingreq => self.put(out, |bytes| Packet::Pingresp.encode(self.version(), bytes)),
             Packet::Disconnect(disconnect) => return self.receive_disconnect(&disconnect, out),
             // A second CONNECT [MQTT-3.1.0-2], an AUTH without an authentication method in CONNECT
@@ -328,11 +333,20 @@ impl Session {
         None
     }
 
+    /// Why what a client wrote in a SUBSCRIBE or UNSUBSCRIBE is no filter.
+    fn unfit(&self, filter: &str) -> Option<Reason> {
+        if filter.is_empty() || (self.rules.strict && topic::has_unwise_characters(filter)) {
+            return Some(Reason::MalformedPacket);
+        }
+        (!topic::valid_subscription(filter)).then_some(Reason::TopicFilterInvalid)
+    }
+
     fn receive_ack<'p>(&mut self, ack: &Ack<'_>, now: Now, out: &mut Out) -> Option<Request<'p>> {
         let id = ack.packet_id;
         let is_acked = match ack.kind {
             AckKind::Pubrel => {
-                let known = self.incoming.release(id);
+                // After a break a client may not know that it was released: no error then (§3.7.2.1).
+                let known = self.incoming.release(id) || self.rules.is_resumed;
                 let reason = if known { Reason::Success } else { Reason::PacketIdNotFound };
                 self.answer(Ack::new(AckKind::Pubcomp, id, reason), out);
                 false
@@ -344,9 +358,18 @@ impl Session {
                 }
                 Received::Ended => true,
                 Received::Unknown => false,
+                Received::Wrong => {
+                    self.close(Reason::ProtocolError, out);
+                    return None;
+                }
             },
-            AckKind::Puback => self.outgoing.puback(id),
-            AckKind::Pubcomp => self.outgoing.pubcomp(id),
+            AckKind::Puback | AckKind::Pubcomp => match self.outgoing.finish(id, ack.kind) {
+                Received::Wrong => {
+                    self.close(Reason::ProtocolError, out);
+                    return None;
+                }
+                received => received == Received::Ended,
+            },
         };
         if is_acked {
             let epoch = Epoch(self.epoch_at_zero.0.saturating_add(now.0));
@@ -522,6 +545,15 @@ pub fn acceptable(connect: &Connect<'_>, limits: &Limits) -> Result<(), Reason> 
     // No extended authentication is offered (§4.12).
     if connect.properties.iter().any(|p| matches!(p, Property::AuthMethod(_))) {
         return Err(Reason::BadAuthenticationMethod);
+    }
+    if limits.strict {
+        if topic::has_unwise_characters(connect.client_id) {
+            return Err(Reason::ClientIdNotValid);
+        }
+        let texts = [connect.username, connect.will.as_ref().map(|w| w.topic)];
+        if texts.into_iter().flatten().any(topic::has_unwise_characters) {
+            return Err(Reason::MalformedPacket);
+        }
     }
     let Some(will) = &connect.will else { return Ok(()) };
     if !topic::valid_name(will.topic, usize::from(limits.topic_levels_max)) {

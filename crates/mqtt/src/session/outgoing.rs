@@ -54,6 +54,8 @@ pub(super) enum Received {
     Ended,
     /// Nothing.
     Unknown,
+    /// It is no answer to what was sent: the client breaks the protocol.
+    Wrong,
 }
 
 /// The window of one connection.
@@ -177,18 +179,29 @@ impl Outgoing {
         }
     }
 
-    /// PUBACK: whether there was such a message.
-    pub(super) fn puback(&mut self, id: u16) -> bool {
-        let position = self.find(id).filter(|p| self.entries[*p].qos == QoS::AtLeastOnce);
-        self.end(position)
+    /// PUBACK or PUBCOMP: the last word about a message.
+    pub(super) fn finish(&mut self, id: u16, kind: AckKind) -> Received {
+        let Some(position) = self.find(id) else { return Received::Unknown };
+        let entry = &self.entries[position];
+        let awaited = match (entry.qos, &entry.message) {
+            (QoS::ExactlyOnce, None) => AckKind::Pubcomp,
+            (QoS::ExactlyOnce, Some(_)) => AckKind::Pubrec,
+            _ => AckKind::Puback,
+        };
+        if awaited != kind {
+            return Received::Wrong;
+        }
+        self.end(position);
+        Received::Ended
     }
 
     /// PUBREC: the message need not be kept any longer, its identifier does [MQTT-4.3.3-4].
     pub(super) fn pubrec(&mut self, id: u16, reason: Reason) -> Received {
-        let position = self.find(id).filter(|p| self.entries[*p].qos == QoS::ExactlyOnce);
+        let position = self.find(id);
         match position {
+            Some(position) if self.entries[position].qos != QoS::ExactlyOnce => Received::Wrong,
             // An error ends the exchange: no PUBREL may follow.
-            Some(_) if reason.is_error() => {
+            Some(position) if reason.is_error() => {
                 self.end(position);
                 Received::Ended
             }
@@ -203,21 +216,12 @@ impl Outgoing {
         }
     }
 
-    /// PUBCOMP: whether there was such a message.
-    pub(super) fn pubcomp(&mut self, id: u16) -> bool {
-        let is_released = |e: &Entry| e.qos == QoS::ExactlyOnce && e.message.is_none();
-        let position = self.find(id).filter(|p| is_released(&self.entries[*p]));
-        self.end(position)
-    }
-
-    fn end(&mut self, position: Option<usize>) -> bool {
-        let Some(position) = position else { return false };
+    fn end(&mut self, position: usize) {
         if position >= self.entries.len() - usize::from(self.unsent) {
             self.unsent -= 1;
         }
         self.entries.remove(position);
         self.is_sorted |= self.entries.is_empty();
-        true
     }
 
     pub(super) fn has_room(&self) -> bool {

@@ -412,15 +412,12 @@ fn messages_to_a_client_are_numbered_from_one_and_kept_until_it_has_them() {
 
 /// [MQTT-4.3.3-4] [MQTT-4.4.0-2]
 #[test]
-fn acknowledgements_that_fit_no_message_change_nothing() {
+fn acknowledgements_of_nothing_change_nothing_and_wrong_ones_end_the_connection() {
     let mut side = Side::new(V5, &[], &Limits::default());
     side.deliver(&message(1, "a"), 1);
     side.deliver(&message(2, "b"), 2);
     assert_eq!(side.ack(AckKind::Puback, 9), NOTHING);
-    assert_eq!(side.ack(AckKind::Puback, 2), NOTHING, "QoS 2 has no PUBACK");
-    assert_eq!(side.ack(AckKind::Pubcomp, 2), NOTHING, "nor a PUBCOMP before the PUBREC");
-    assert_eq!(side.ack(AckKind::Pubcomp, 1), NOTHING);
-    assert_eq!(side.ack(AckKind::Pubrec, 1), ["Pubrel 1 packet_identifier_not_found"]);
+    assert_eq!(side.ack(AckKind::Pubcomp, 9), NOTHING);
     assert_eq!(side.ack(AckKind::Pubrec, 9), ["Pubrel 9 packet_identifier_not_found"]);
     assert_eq!(side.session.inflight(), 2);
     let refused = |id| Packet::Ack(Ack::new(AckKind::Pubrec, id, Reason::QuotaExceeded));
@@ -428,6 +425,45 @@ fn acknowledgements_that_fit_no_message_change_nothing() {
     assert_eq!(side.send(refused(2)), ["acked"], "an error ends the exchange");
     assert_eq!(side.send(Packet::Ack(Ack::new(AckKind::Puback, 1, Reason::Unspecified))), ["acked"]);
     assert_eq!(side.session.inflight(), 0);
+    // QoS 2 has no PUBACK and no PUBCOMP before the PUBREC, QoS 1 has neither PUBREC nor PUBCOMP.
+    use AckKind::{Puback, Pubcomp, Pubrec};
+    for (qos, kind) in [(2, Puback), (2, Pubcomp), (1, Pubcomp), (1, Pubrec)] {
+        let mut side = Side::new(V5, &[], &Limits::default());
+        side.deliver(&message(qos, "a"), qos);
+        assert_eq!(side.ack(kind, 1), ["DISCONNECT protocol_error", "end protocol_error"], "{qos} {kind:?}");
+    }
+}
+
+/// After a break a client may repeat a PUBREL whose PUBCOMP it did not get: that is no error.
+#[test]
+fn a_pubrel_of_before_is_no_error_in_a_session_that_goes_on() {
+    for (present, expected) in [(false, "Pubcomp 9 packet_identifier_not_found"), (true, "Pubcomp 9")]
+    {
+        let mut side = Side::new(V5, &[], &Limits::default());
+        let connect = connect(V5, &[]);
+        side.session.connack(&connect, &Limits::default(), present, None, 0, &mut side.out);
+        side.output();
+        assert_eq!(side.ack(AckKind::Pubrel, 9), [expected]);
+    }
+}
+
+/// What §1.5.4 advises against is refused where the zone is strict, and else taken.
+#[test]
+fn strict_zones_take_no_control_characters() {
+    for strict in [false, true] {
+        let limits = Limits { strict, ..Limits::default() };
+        for text in ["a\u{1}", "a\u{7f}", "a\u{9f}", "a\u{fdd0}", "a\u{1ffff}"] {
+            let filters = [packet::SubscribeFilter { filter: text, options: Default::default() }];
+            let mut bytes = Vec::new();
+            Subscribe::encode_for(V5, 9, Properties::NONE, &filters, &mut bytes);
+            let whole = frame(&bytes, 1000).unwrap().unwrap();
+            let mut side = Side::new(V5, &[], &limits);
+            let said = side.send(Packet::decode(V5, &whole).unwrap());
+            assert_eq!(said.iter().any(|s| s.contains("malformed")), strict, "{text:?} {said:?}");
+        }
+        let willing = Connect { client_id: "a\u{2}", ..connect(V5, &[]) };
+        assert_eq!(acceptable(&willing, &limits).is_err(), strict);
+    }
 }
 
 /// [MQTT-3.3.4-9] [MQTT-4.9.0-1] [MQTT-4.9.0-2] [MQTT-4.9.0-3]
@@ -696,7 +732,8 @@ fn a_filter_that_is_none_ends_the_connection() {
     for filter in ["", "a#", "#/a", "a/#/b", "a+", "a/+b", "$share/g", "$share//a", "$share/g/", "$share/+/a"]
     {
         for version in BOTH {
-            let mut expected = vec!["DISCONNECT topic_filter_invalid", "end topic_filter_invalid"];
+            let reason = if filter.is_empty() { "malformed_packet" } else { "topic_filter_invalid" };
+            let mut expected = vec![format!("DISCONNECT {reason}"), format!("end {reason}")];
             expected.drain(..usize::from(!version.is_v5()));
             let mut bytes = Vec::new();
             let filters = [packet::SubscribeFilter { filter, options: Default::default() }];
@@ -788,7 +825,7 @@ fn packets_that_a_client_may_not_send_end_the_connection() {
 #[test]
 fn a_connack_says_what_is_limited_and_nothing_else() {
     let say = |connect: &Connect<'_>, limits: &Limits, present: bool, assigned: Option<&str>, expiry: u32| {
-        let session = Session::open(connect, limits, Flight::default(), Now(0));
+        let mut session = Session::open(connect, limits, Flight::default(), Now(0));
         let mut out = Out::default();
         session.connack(connect, limits, present, assigned, expiry, &mut out);
         in_words(connect.version, &out.take_bytes()).concat()

@@ -102,6 +102,13 @@ pub fn has_wildcard(text: &str) -> bool {
     text.bytes().any(|b| b == b'+' || b == b'#')
 }
 
+/// Whether there are characters that §1.5.4 advises against: controls, and what Unicode calls
+/// non-characters.
+pub fn has_unwise_characters(text: &str) -> bool {
+    text.chars()
+        .any(|c| c.is_control() || matches!(c, '\u{FDD0}'..='\u{FDEF}') || u32::from(c) & 0xFFFE == 0xFFFE)
+}
+
 /// Whether there are at most `levels_max` levels; 0: any number.
 pub(crate) fn levels_fit(text: &str, levels_max: usize) -> bool {
     // A text of n bytes has at most n + 1 levels.

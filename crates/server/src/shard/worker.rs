@@ -499,7 +499,7 @@ impl Worker {
                             return bytes.len();
                         }
                     };
-                    match Packet::decode(conn.version, &frame) {
+                    match Packet::decode_from_client(conn.version, &frame) {
                         Ok(packet) => self.shard.packet(conn_id, packet, now, &mut self.fx),
                         Err(reason) => self.shard.malformed(conn_id, reason, now, &mut self.fx),
                     }
