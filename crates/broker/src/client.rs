@@ -228,6 +228,13 @@ impl Client {
         self.subscriptions().iter().filter_map(|s| s.group()).collect()
     }
 
+    /// More waits for it than its zone allows.
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.zone
+            .waiting_max
+            .is_some_and(|max| self.mailbox.len() > max.messages || self.mailbox.bytes() > max.bytes)
+    }
+
     /// When it wants to be looked at.
     pub(crate) fn wake_at(&self) -> Option<Now> {
         let life = match &self.life {
@@ -239,6 +246,9 @@ impl Client {
                 LeavingStep::Settled { done_at } => Some(done_at),
             },
         };
+        if self.is_overfull() {
+            return Some(Now(0));
+        }
         earlier(life, self.arriving.as_ref().map(|a| a.give_up_at))
     }
 }

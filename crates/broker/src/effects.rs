@@ -62,6 +62,8 @@ pub enum Cause {
     Discarded,
     /// An operator ended it.
     Kicked,
+    /// More waited for it than its zone allows.
+    Overfull,
     /// The node stops, joins or leaves.
     Stopping,
 }
@@ -77,6 +79,7 @@ impl Cause {
             Cause::TakenOver => "takeovered",
             Cause::Discarded => "discarded",
             Cause::Kicked => "kicked",
+            Cause::Overfull => "message_queue_too_long",
             Cause::Stopping => "server_shutting_down",
         }
     }
@@ -114,6 +117,12 @@ pub trait Effects {
 
     /// Reads again.
     fn resume(&mut self, conn: ConnId);
+
+    /// Whether one more message of a connection may be passed on; `false`: its quota is used up. Asked
+    /// where [`crate::Zone::quota`] is set.
+    fn may_pass_on(&mut self, _conn: ConnId) -> bool {
+        true
+    }
 
     /// Sends a frame to another place, in order with all other frames of this shard to it.
     fn forward(&mut self, place: Place, frame: &[u8]);

@@ -40,6 +40,8 @@ pub(crate) struct Mailbox {
     ranked: Option<Box<Ranked>>,
     /// QoS 0 messages among them.
     qos0: usize,
+    /// Bytes of all of them.
+    bytes: usize,
     pub(crate) dropped: u64,
 }
 
@@ -67,7 +69,7 @@ impl Mailbox {
             self.dropped += 1;
             return Pushed::Refused;
         }
-        self.qos0 += usize::from(letter.options().qos == 0);
+        self.count_in(&letter);
         let queue = if rules.priorities.is_empty() {
             &mut self.plain
         } else {
@@ -78,21 +80,22 @@ impl Mailbox {
         if rules.len_max == 0 || queue.len() <= rules.len_max {
             return Pushed::Kept;
         }
-        let oldest = queue.pop_front();
-        self.qos0 -= oldest.map_or(0, |l| usize::from(l.options().qos == 0));
+        if let Some(oldest) = queue.pop_front() {
+            self.count_out(&oldest);
+        }
         self.dropped += 1;
         Pushed::Displaced
     }
 
     /// Adds a message that must not be lost: whoever brings these looks for room first.
     pub(crate) fn push_owed(&mut self, letter: Letter) {
-        self.qos0 += usize::from(letter.options().qos == 0);
+        self.count_in(&letter);
         self.plain.push_back(letter);
     }
 
     /// Puts back what could not be sent after all, before everything else.
     pub(crate) fn push_front(&mut self, letter: Letter) {
-        self.qos0 += usize::from(letter.options().qos == 0);
+        self.count_in(&letter);
         self.plain.push_front(letter);
     }
 
@@ -103,8 +106,23 @@ impl Mailbox {
             Some(ranked) => self.plain.pop_front().or_else(|| ranked.pop()),
             None => self.plain.pop_front(),
         }?;
-        self.qos0 -= usize::from(letter.options().qos == 0);
+        self.count_out(&letter);
         Some(letter)
+    }
+
+    fn count_in(&mut self, letter: &Letter) {
+        self.qos0 += usize::from(letter.options().qos == 0);
+        self.bytes += letter.message.as_bytes().len();
+    }
+
+    fn count_out(&mut self, letter: &Letter) {
+        self.qos0 -= usize::from(letter.options().qos == 0);
+        self.bytes -= letter.message.as_bytes().len();
+    }
+
+    /// Bytes of all that waits.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether QoS 0 messages wait, which later ones must not overtake.

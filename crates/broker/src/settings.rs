@@ -69,6 +69,20 @@ pub struct Zone {
     pub username_as_client_id: bool,
     /// Given to 5.0 clients that ask for it (`response_information`).
     pub response_information: Option<String>,
+    /// The driver is asked whether a message may be passed on (`quota.*`).
+    pub quota: bool,
+    /// What may wait for a client; with more than that it is ended, and its session too
+    /// (`force_shutdown_policy`).
+    pub waiting_max: Option<WaitingMax>,
+}
+
+/// What may wait for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitingMax {
+    /// Messages.
+    pub messages: usize,
+    /// Their bytes together.
+    pub bytes: usize,
 }
 
 impl Zone {
@@ -169,6 +183,8 @@ impl Default for Zone {
             mountpoint: None,
             username_as_client_id: false,
             response_information: None,
+            quota: false,
+            waiting_max: None,
         }
     }
 }

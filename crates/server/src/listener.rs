@@ -10,6 +10,7 @@ use broker::Zone;
 use parking_lot::Mutex;
 
 use crate::settings::{ListenAddress, Protocol};
+use crate::shard::pace::Pace;
 use crate::stream::WebRules;
 
 /// One listener of this node, shared by its shards.
@@ -30,6 +31,8 @@ pub struct Listener {
     /// How long a client may take until its CONNECT has come whole.
     pub greeting_limit: Duration,
     pub zone: Arc<Zone>,
+    /// How fast its clients may send.
+    pub pace: Pace,
     /// Set on TLS listeners; replaced when certificates are read again.
     pub tls: Option<ArcSwap<rustls::ServerConfig>>,
     /// Set on WebSocket listeners.

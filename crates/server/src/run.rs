@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use broker::routes::{Interest, Place};
 use broker::settings::MailboxRules;
 use broker::{ShardConfig, Zone};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use store::Store;
 use tokio::sync::{Notify, oneshot};
 
@@ -24,6 +24,7 @@ use crate::operator::Operator;
 use crate::persist::{self, DiskThread};
 use crate::retained::RetainedStore;
 use crate::settings::{self, ListenAddress, Protocol, Settings};
+use crate::shard::pace::{Bucket, Pace};
 use crate::shard::{self, Clock, ShardHandle, ShardMessage, Shared};
 use crate::stream::WebRules;
 use crate::tls::{self, TlsFiles};
@@ -306,17 +307,25 @@ fn strategy(of: settings::SharedStrategy) -> broker::settings::Strategy {
 }
 
 /// The zones of the listeners, made once each.
-struct Zones(std::collections::BTreeMap<String, Arc<Zone>>);
+struct Zones {
+    made: std::collections::BTreeMap<String, Arc<Zone>>,
+    /// What all connections of a zone may have passed on together, over all its listeners.
+    routing: std::collections::BTreeMap<String, Arc<Mutex<Bucket>>>,
+}
 
 impl Zones {
     fn of(settings: &Settings) -> Zones {
         let retain = settings.retainer.enabled;
         let made = settings.zones.iter().map(|(name, z)| (name.clone(), Arc::new(zone(z, retain))));
-        Zones(made.collect())
+        let routing = settings.zones.iter().filter_map(|(name, z)| {
+            let bucket = Bucket::new(z.overall_messages_routing?);
+            Some((name.clone(), Arc::new(Mutex::new(bucket))))
+        });
+        Zones { made: made.collect(), routing: routing.collect() }
     }
 
     fn get(&self, of: &settings::Zone, retain: bool) -> Arc<Zone> {
-        self.0.get(&of.name).cloned().unwrap_or_else(|| Arc::new(zone(of, retain)))
+        self.made.get(&of.name).cloned().unwrap_or_else(|| Arc::new(zone(of, retain)))
     }
 }
 
@@ -359,10 +368,13 @@ fn zone(from: &settings::Zone, retain: bool) -> Zone {
                 broker::settings::DefaultPriority::Lowest
             },
         },
-        // Its variables are not filled in yet; as long as they are not, the setting has no effect.
-        mountpoint: None,
+        mountpoint: from.mountpoint.clone(),
         username_as_client_id: from.use_username_as_clientid,
         response_information: from.response_information.clone(),
+        quota: from.conn_messages_routing.is_some() || from.overall_messages_routing.is_some(),
+        waiting_max: from
+            .force_shutdown_policy
+            .map(|(messages, bytes)| broker::settings::WaitingMax { messages, bytes }),
     }
 }
 
@@ -429,6 +441,12 @@ fn bind_listener(
         recv_buffer_bytes: from.recbuf,
         send_buffer_bytes: from.sndbuf,
         greeting_limit: from.zone.idle_timeout,
+        pace: Pace {
+            messages: from.zone.conn_messages_in.or(from.zone.publish_limit),
+            bytes: [from.zone.conn_bytes_in, from.rate_limit],
+            routing: from.zone.conn_messages_routing,
+            routing_all: zones.routing.get(&from.zone.name).cloned(),
+        },
         zone,
         tls,
         web,

@@ -7,6 +7,7 @@ use mqtt::codec::frame;
 use mqtt::message::is_forwarded;
 use mqtt::packet::Connect;
 use mqtt::session::{self, Flight, Session, refuse};
+use mqtt::topic::has_wildcard;
 use mqtt::{MessageRef, Now, Properties, Property, Reason, Version};
 
 use super::Shard;
@@ -192,6 +193,7 @@ impl Shard {
         client.expiry = expiry_secs(connect, info);
         client.will = will_of(connect, client.mount.as_deref(), &id, epoch).map(Box::new);
         let Life::Open { session, .. } = &mut client.life else { return };
+        session.set_mount(client.mount.as_deref().unwrap_or_default());
         let assigned = info.assigned.then_some(&*info.client_id);
         session.connack(connect, &info.zone.limits(), present, assigned, client.expiry, fx.out(conn));
         session.resend(epoch, fx.out(conn));
@@ -319,6 +321,15 @@ fn acceptable(connect: &Connect<'_>, info: &ConnInfo) -> Result<(), Reason> {
     if info.assigned && !connect.version.is_v5() && !connect.clean_start {
         return Err(Reason::ClientIdNotValid);
     }
+    // What stands in a mountpoint must not make it a wildcard.
+    if let Some(mount) = zone.mountpoint.as_deref() {
+        if mount.contains("%c") && has_wildcard(&info.client_id) {
+            return Err(Reason::ClientIdNotValid);
+        }
+        if mount.contains("%u") && connect.username.is_some_and(has_wildcard) {
+            return Err(Reason::BadUserNameOrPassword);
+        }
+    }
     session::acceptable(connect, &zone.limits())
 }
 
@@ -358,8 +369,8 @@ fn expiry_secs(connect: &Connect<'_>, info: &ConnInfo) -> u32 {
 /// The zone's mountpoint for this client.
 fn mount(connect: &Connect<'_>, info: &ConnInfo) -> Option<Box<str>> {
     let mount = info.zone.mountpoint.as_deref().filter(|m| !m.is_empty())?;
-    let user = connect.username.unwrap_or("undefined");
-    Some(mount.replace("%c", &info.client_id).replace("%u", user).into())
+    let mount = mount.replace("%c", &info.client_id);
+    Some(connect.username.map_or_else(|| mount.clone(), |user| mount.replace("%u", user)).into())
 }
 
 fn info_of(connect: &Connect<'_>, info: &ConnInfo, fx: &impl Effects) -> Info {

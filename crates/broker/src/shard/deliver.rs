@@ -152,7 +152,12 @@ impl Shard {
     /// Puts a letter into a mailbox.
     pub(super) fn post(&mut self, slot: u32, letter: Letter) -> Taken {
         let client = &mut self.clients[slot as usize];
-        match client.mailbox.push(letter, &client.zone.mailbox) {
+        let pushed = client.mailbox.push(letter, &client.zone.mailbox);
+        if client.is_overfull() {
+            // Its end comes when this message is with everyone else.
+            self.arm(slot);
+        }
+        match pushed {
             Pushed::Kept => Taken::Yes,
             Pushed::Displaced => {
                 self.stats.delivery_dropped += 1;

@@ -107,6 +107,14 @@ impl Shard {
             self.finish_arrival(slot, Vec::new(), now, fx);
         }
         let Some(client) = self.clients.get_mut(slot as usize) else { return };
+        if client.is_overfull() && matches!(client.life, Life::Open { .. } | Life::Away(_)) {
+            self.stats.session_discarded += 1;
+            self.dismiss(slot, Reason::QuotaExceeded, Cause::Overfull, now, fx);
+            if self.clients.contains(slot as usize) {
+                self.end_session(slot, now, fx);
+            }
+            return;
+        }
         match &mut client.life {
             Life::Open { conn, session } => {
                 let conn = *conn;

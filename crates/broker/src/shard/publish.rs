@@ -32,6 +32,11 @@ impl Shard {
             return;
         }
         let client = &mut self.clients[slot as usize];
+        if client.zone.quota && !fx.may_pass_on(conn) {
+            self.stats.messages_dropped += 1;
+            self.answer_publish(slot, conn, published.ticket, Reason::QuotaExceeded, None, fx);
+            return;
+        }
         let publisher = client.id.clone();
         let mut publishing = client
             .publishing

@@ -9,7 +9,7 @@ use super::{Pending, Shard};
 use crate::access::{Verdict, Who};
 use crate::client::{Life, Subscription};
 use crate::effects::{ConnId, Effects, Extent, Wish};
-use crate::routes::Set;
+use crate::routes::{Member, Set};
 use crate::settings::DenyAction;
 use crate::subscription::{Options, Target};
 use crate::targets::own_group;
@@ -220,7 +220,10 @@ impl Shard {
         if !zone.wildcard_subscription && has_wildcard(filter) {
             return Err(Reason::WildcardsNotSupported);
         }
-        if zone.subscriptions_max > 0 && client.subscriptions().len() >= zone.subscriptions_max {
+        if zone.subscriptions_max > 0
+            && client.subscriptions().len() >= zone.subscriptions_max
+            && !self.has_subscribed(slot, subscribed)
+        {
             return Err(Reason::QuotaExceeded);
         }
         if zone.acl {
@@ -244,6 +247,17 @@ impl Shard {
             identifier,
         };
         Ok((subscribed, options))
+    }
+
+    /// Whether a SUBSCRIBE would only change the options of a subscription.
+    fn has_subscribed(&self, slot: u32, subscribed: Subscribed<'_>) -> bool {
+        let (group, filter) = self.mounted(slot, subscribed);
+        let number = group.as_ref().and_then(|name| own_group(&self.index, &self.groups, name, &filter));
+        let Some(id) = self.index.find(&filter).filter(|_| group.is_none() || number.is_some()) else {
+            return false;
+        };
+        let key = Subscription::key_of(id, number);
+        self.clients[slot as usize].subscriptions().iter().any(|own| own.key() == key)
     }
 
     /// Group and filter with the client's mountpoint before the filter.

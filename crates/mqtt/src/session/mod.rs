@@ -167,6 +167,8 @@ struct Rules {
     strict: bool,
     /// The session is one of before: the client may repeat what an earlier connection has finished.
     is_resumed: bool,
+    /// Bytes at the beginning of each topic that the client does not see.
+    mount_bytes: u16,
     topic_levels_max: u16,
     /// Bytes of a packet that the client takes.
     client_packet_max: u32,
@@ -217,6 +219,7 @@ impl Session {
             upgrade_qos: limits.upgrade_qos,
             strict: limits.strict,
             is_resumed: false,
+            mount_bytes: 0,
             topic_levels_max: limits.topic_levels_max,
             client_packet_max,
             await_rel_timeout_ms: limits.await_rel_timeout_ms,
@@ -231,6 +234,12 @@ impl Session {
             outgoing,
             acks: Acks::default(),
         }
+    }
+
+    /// What the broker sets before the client's topics and filters: it is taken away again from what the
+    /// client is sent. To be called before anything is delivered.
+    pub fn set_mount(&mut self, mount: &str) {
+        self.rules.mount_bytes = u16::try_from(mount.len()).unwrap_or(u16::MAX);
     }
 
     /// The version the client speaks.
@@ -509,7 +518,8 @@ impl Session {
     }
 
     fn receiver(&self) -> Receiver {
-        Receiver { version: self.rules.version, packet_bytes_max: self.rules.client_packet_max }
+        let Rules { version, client_packet_max: packet_bytes_max, mount_bytes, .. } = self.rules;
+        Receiver { version, packet_bytes_max, mount_bytes }
     }
 
     fn answer(&self, ack: Ack<'_>, out: &mut Out) {

@@ -43,6 +43,16 @@ pub(super) struct Receiver {
     pub(super) version: Version,
     /// Bytes of the largest packet that it takes.
     pub(super) packet_bytes_max: u32,
+    /// Bytes at the beginning of each topic that it does not see.
+    pub(super) mount_bytes: u16,
+}
+
+impl Receiver {
+    /// The message with the topic that the client sees.
+    fn shown<'a>(&self, message: &MessageRef<'a>) -> MessageRef<'a> {
+        let topic = message.topic.get(usize::from(self.mount_bytes)..).filter(|topic| !topic.is_empty());
+        MessageRef { topic: topic.unwrap_or(message.topic), ..*message }
+    }
 }
 
 /// What a PUBREC leads to.
@@ -104,8 +114,15 @@ impl Outgoing {
         if message.is_expired(epoch) {
             return Delivered::Expired;
         }
+        let unmounted;
+        let shown = if receiver.mount_bytes == 0 {
+            message
+        } else {
+            unmounted = receiver.shown(message);
+            &unmounted
+        };
         let mut forward = Forward {
-            message,
+            message: shown,
             dup: false,
             qos: how.qos,
             retain: how.retain,
@@ -115,7 +132,7 @@ impl Outgoing {
             alias: None,
         };
         let bytes = forward.bytes(receiver.version);
-        if bytes > receiver.packet_bytes_max as usize || message.topic.len() > usize::from(u16::MAX) {
+        if bytes > receiver.packet_bytes_max as usize || shown.topic.len() > usize::from(u16::MAX) {
             return Delivered::TooLarge;
         }
         if how.qos > QoS::AtMostOnce {
@@ -140,7 +157,7 @@ impl Outgoing {
         if let Some(aliases) = &mut self.aliases
             && bytes + 7 <= receiver.packet_bytes_max as usize
         {
-            forward.alias = aliases.of(message.topic);
+            forward.alias = aliases.of(shown.topic);
         }
         send(&forward, receiver.version, kept.as_ref(), out);
         Delivered::Sent
@@ -158,7 +175,7 @@ impl Outgoing {
                 out.packet(|bytes| pubrel.encode(receiver.version, bytes));
                 continue;
             };
-            let view = message.view();
+            let view = receiver.shown(&message.view());
             // An expired one goes too: its delivery had begun.
             let forward = Forward {
                 message: &view,

@@ -437,8 +437,7 @@ fn acknowledgements_of_nothing_change_nothing_and_wrong_ones_end_the_connection(
 /// After a break a client may repeat a PUBREL whose PUBCOMP it did not get: that is no error.
 #[test]
 fn a_pubrel_of_before_is_no_error_in_a_session_that_goes_on() {
-    for (present, expected) in [(false, "Pubcomp 9 packet_identifier_not_found"), (true, "Pubcomp 9")]
-    {
+    for (present, expected) in [(false, "Pubcomp 9 packet_identifier_not_found"), (true, "Pubcomp 9")] {
         let mut side = Side::new(V5, &[], &Limits::default());
         let connect = connect(V5, &[]);
         side.session.connack(&connect, &Limits::default(), present, None, 0, &mut side.out);

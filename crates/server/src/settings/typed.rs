@@ -409,6 +409,8 @@ pub struct Zone {
     pub conn_messages_routing: Option<Rate>,
     /// Messages all connections may have routed together.
     pub overall_messages_routing: Option<Rate>,
+    /// Waiting messages, and their bytes, with more of which a client is ended.
+    pub force_shutdown_policy: Option<(usize, usize)>,
     /// What is put before every topic of a client.
     pub mountpoint: Option<String>,
     /// Whether the user name is the client id.

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use mqtt::session::Out;
 use mqtt::{Now, Version};
 
+use super::greeting::CONNECT_BYTES_MAX;
+use super::pace::Paced;
 use crate::listener::Listener;
 use crate::stream::Stream;
 
@@ -35,6 +37,10 @@ pub struct Conn {
     pub held: bool,
     /// Bytes may wait that no poll announces.
     pub ready: bool,
+    /// The client sends no more: what has come is read to its end.
+    pub hung_up: bool,
+    /// How fast it sends, where that has limits.
+    pub paced: Option<Box<Paced>>,
 }
 
 /// Where a connection stands.
@@ -60,6 +66,24 @@ pub enum Flushed {
 }
 
 impl Conn {
+    /// Until when nothing is read from it, as it sent too fast.
+    pub fn rests_until(&self, now: Now) -> Option<Now> {
+        self.paced.as_ref().map(|paced| paced.rests_until).filter(|until| *until > now)
+    }
+
+    /// Keeps more bytes of a packet that has not come whole. Before the login never in more room than a
+    /// CONNECT may have.
+    pub fn keep(&mut self, bytes: &[u8]) {
+        let needed = self.partial.len() + bytes.len();
+        if needed > self.partial.capacity() {
+            let doubled = 2 * self.partial.capacity();
+            let most = if self.phase == Phase::Open { doubled } else { CONNECT_BYTES_MAX };
+            let room = needed.max(doubled.min(most));
+            self.partial.reserve_exact(room - self.partial.len());
+        }
+        self.partial.extend_from_slice(bytes);
+    }
+
     /// The phase in which output ends and input is thrown away, until `give_up_at` at the latest.
     pub fn closing(give_up_at: Now) -> Phase {
         Phase::Closing { give_up_at, bytes_left: LINGER_BYTES }

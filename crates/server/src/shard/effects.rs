@@ -9,6 +9,7 @@ use mqtt::session::Out;
 use mqtt::{Epoch, Message, Now};
 
 use super::lanes::Lanes;
+use super::pace::Quota;
 use super::{ClientEvent, Clock, Note, ShardHandle, ShardMessage, Shared};
 
 /// Bytes that a sibling may have waiting; more is dropped and counted.
@@ -71,6 +72,8 @@ pub struct Output {
     pub(super) paused: bool,
     /// Nothing is sent until this has been answered.
     pub(super) hold: Option<Ticket>,
+    /// Messages that it may have passed on, where that has limits.
+    pub(super) quota: Option<Box<Quota>>,
 }
 
 impl Fx {
@@ -216,6 +219,11 @@ impl Effects for Fx {
 
     fn resume(&mut self, conn: ConnId) {
         self.mark(conn).paused = false;
+    }
+
+    fn may_pass_on(&mut self, conn: ConnId) -> bool {
+        let now = Now(self.epoch.0);
+        self.output(conn).quota.as_mut().is_none_or(|quota| quota.take(now))
     }
 
     fn forward(&mut self, place: Place, frame: &[u8]) {

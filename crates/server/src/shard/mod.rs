@@ -6,6 +6,7 @@ mod conn;
 mod effects;
 mod greeting;
 mod lanes;
+pub mod pace;
 mod worker;
 
 use std::io;

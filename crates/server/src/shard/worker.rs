@@ -8,7 +8,7 @@ use broker::routes::Place;
 use broker::{ConnId, Shard, ShardConfig};
 use cluster::Incarnation;
 use mio::{Events, Interest, Poll, Token};
-use mqtt::packet::Packet;
+use mqtt::packet::{Packet, kind};
 use mqtt::session::Out;
 use mqtt::{Now, Version};
 use slab::Slab;
@@ -17,6 +17,7 @@ use super::conn::{Conn, Flushed, Phase};
 use super::effects::{Fx, Traffic};
 use super::greeting::{self, CONNECT_BYTES_MAX, Greeting};
 use super::lanes::Lanes;
+use super::pace::{Paced, Quota};
 use super::{Adopted, PeerChange, ShardHandle, ShardMessage, Shared};
 use crate::inbox::Inbox;
 use crate::listener::Listener;
@@ -60,6 +61,8 @@ pub struct Worker {
     crowded: Vec<usize>,
     /// Connections that may have something to read.
     ready: Vec<u32>,
+    /// Connections that sent too fast, and when they are read again.
+    resting: Vec<(Now, u32)>,
     swept_at: Now,
     stopping: bool,
 }
@@ -91,6 +94,7 @@ impl Worker {
             inbox_is_fresh: false,
             crowded: Vec::new(),
             ready: Vec::new(),
+            resting: Vec::new(),
             swept_at: Now(0),
             stopping: false,
         }
@@ -119,9 +123,10 @@ impl Worker {
         let now = self.shared.clock.now();
         let machine = self.shard.wake_at().map(|at| at.0);
         let lanes = self.fx.lanes.wake_at();
-        let sweep = (!self.conns.is_empty() && self.needs_sweep()).then_some(self.swept_at.0 + SWEEP_MS);
+        let sweep = self.needs_sweep().then_some(self.swept_at.0 + SWEEP_MS);
         let notes = self.fx.hand_over_at().map(|at| at.0);
-        let at = [machine, lanes, sweep, notes].into_iter().flatten().min()?;
+        let rested = self.resting.iter().map(|(until, _)| until.0).min();
+        let at = [machine, lanes, sweep, notes, rested].into_iter().flatten().min()?;
         // One millisecond more than is left, as the clock of the machine has no finer steps.
         Some(Duration::from_millis(at.saturating_sub(now.0) + u64::from(at > now.0)))
     }
@@ -140,6 +145,7 @@ impl Worker {
             self.accept(listener, now);
         }
         self.take_events(events, now);
+        self.end_rests(now);
         let mut more = self.read_lanes(now);
         if self.may_read() {
             more |= self.read_ready(now);
@@ -251,6 +257,8 @@ impl Worker {
                         conn.blocked = false;
                         self.fx.dirty_again(token as u32);
                     }
+                    // The end may come with the last bytes, and no event says it again.
+                    conn.hung_up |= event.is_read_closed();
                     if (event.is_readable() || event.is_read_closed() || event.is_error()) && !conn.ready {
                         conn.ready = true;
                         self.ready.push(token as u32);
@@ -375,10 +383,41 @@ impl Worker {
             slow: false,
             held: false,
             ready: true,
+            hung_up: false,
+            paced: None,
         });
         self.fx.open(ConnId(at));
         self.ready.push(at);
         Some(at)
+    }
+
+    /// A connection sent too fast.
+    fn rest(&mut self, at: u32, until: Now) {
+        if let Some(paced) = &mut self.conns[at as usize].paced
+            && !std::mem::replace(&mut paced.is_listed, true)
+        {
+            self.resting.push((until, at));
+        }
+    }
+
+    /// Connections that sent too fast and have waited long enough are read again.
+    fn end_rests(&mut self, now: Now) {
+        let (conns, ready) = (&mut self.conns, &mut self.ready);
+        self.resting.retain(|(until, at)| {
+            if *until > now {
+                return true;
+            }
+            // Another connection may have the number by now: it is read once for nothing.
+            if let Some(conn) = conns.get_mut(*at as usize) {
+                if let Some(paced) = &mut conn.paced {
+                    paced.is_listed = false;
+                }
+                if !std::mem::replace(&mut conn.ready, true) {
+                    ready.push(*at);
+                }
+            }
+            false
+        });
     }
 
     /// Reads from the connections that may have something.
@@ -404,6 +443,11 @@ impl Worker {
             conn.held = true;
             return;
         }
+        if let Some(until) = conn.rests_until(now) {
+            conn.ready = false;
+            self.rest(at, until);
+            return;
+        }
         if std::mem::take(&mut conn.held) {
             self.process_partial(at, now);
         }
@@ -416,7 +460,7 @@ impl Worker {
                 self.lost(at, now);
             }
             Ok(count) => {
-                let more = count == scratch.len() || conn.stream.may_hold_more();
+                let more = count == scratch.len() || conn.hung_up || conn.stream.may_hold_more();
                 conn.ready = more;
                 if more {
                     self.ready.push(at);
@@ -444,7 +488,7 @@ impl Worker {
             return;
         }
         if !conn.partial.is_empty() {
-            conn.partial.extend_from_slice(bytes);
+            conn.keep(bytes);
             self.process_partial(at, now);
             return;
         }
@@ -490,6 +534,11 @@ impl Worker {
                         conn.held = true;
                         return used;
                     }
+                    if let Some(until) = conn.rests_until(now) {
+                        conn.held = true;
+                        self.rest(at, until);
+                        return used;
+                    }
                     let limit = conn.listener.zone.packet_bytes_max as usize;
                     let frame = match greeting::next(&bytes[used..], limit) {
                         Ok(Some(frame)) => frame,
@@ -499,6 +548,9 @@ impl Worker {
                             return bytes.len();
                         }
                     };
+                    if let Some(paced) = &mut conn.paced {
+                        paced.packet(frame.kind == kind::PUBLISH, frame.length, now);
+                    }
                     match Packet::decode_from_client(conn.version, &frame) {
                         Ok(packet) => self.shard.packet(conn_id, packet, now, &mut self.fx),
                         Err(reason) => self.shard.malformed(conn_id, reason, now, &mut self.fx),
@@ -535,6 +587,8 @@ impl Worker {
                 let greeting::Welcome { connect, info, bytes } = *welcome;
                 conn.phase = Phase::Open;
                 conn.version = connect.version;
+                conn.paced = Paced::new(&conn.listener.pace);
+                self.fx.output(ConnId(at)).quota = Quota::new(&conn.listener.pace);
                 let outlives = connect.session_expiry().map_or(!connect.clean_start, |seconds| seconds > 0);
                 self.shard.connect(ConnId(at), &connect, info, now, &mut self.fx);
                 if outlives {

@@ -9,6 +9,8 @@
 mod cli;
 mod client;
 mod config;
+mod hostile;
+mod limits;
 mod membership;
 mod messages;
 mod node;
@@ -16,3 +18,4 @@ mod ports;
 mod real_client;
 mod retained;
 mod sessions;
+mod wire;

@@ -122,10 +122,27 @@ fn zone(reader: &mut Reader, name: String) -> Zone {
         conn_bytes_in: reader.rate(&key("rate_limit.conn_bytes_in")),
         conn_messages_routing: reader.rate(&key("quota.conn_messages_routing")),
         overall_messages_routing: reader.rate(&key("quota.overall_messages_routing")),
+        force_shutdown_policy: shutdown_of(reader, &key("force_shutdown_policy")),
         mountpoint: reader.text(&key("mountpoint")),
         use_username_as_clientid: reader.truth(&key("use_username_as_clientid")),
         name,
     }
+}
+
+/// `10000|64MB`: messages and bytes; `default`: what waits is bounded by the queue and by the node's memory.
+fn shutdown_of(reader: &mut Reader, key: &str) -> Option<(usize, usize)> {
+    let text = reader.string(key);
+    if text == "default" {
+        return None;
+    }
+    let parsed = text.split_once('|').and_then(|(messages, bytes)| {
+        let bytes = value::byte_size(bytes.trim()).ok()?;
+        Some((messages.trim().parse().ok()?, usize::try_from(bytes).unwrap_or(usize::MAX)))
+    });
+    if parsed.is_none() {
+        reader.invalid(key, &format!("\"{text}\" is not MESSAGES|SIZE such as 10000|64MB"));
+    }
+    parsed
 }
 
 /// `topic/1=10,topic/2=8`, or `none`.

@@ -17,7 +17,7 @@ pub(super) const ROWS: &[Row] = settings! {
     /// The zone of the clients of this listener.
     "listener.tcp.$name.zone": Text ships "listener.tcp.external.zone = external" "listener.tcp.internal.zone = internal";
     /// How many bytes a connection may send in a time, as `100KB,10s`.
-    "listener.tcp.$name.rate_limit": Text = "undefined" => Later("rates are not limited yet");
+    "listener.tcp.$name.rate_limit": Text = "undefined";
     /// A rule about client addresses: `allow all`, `deny 10.0.0.0/8`. The rules are tried in the order of their numbers.
     "listener.tcp.$name.access.$id": Text ships "listener.tcp.external.access.1 = allow all" => Later("rules about client addresses are not there yet");
     /// Whether a load balancer in front announces the client's address with the PROXY protocol, version 1 or 2.
@@ -61,7 +61,7 @@ pub(super) const ROWS: &[Row] = settings! {
     /// The zone of the clients of this listener.
     "listener.ssl.$name.zone": Text ships "listener.ssl.external.zone = external";
     /// How many bytes a connection may send in a time, as `100KB,10s`.
-    "listener.ssl.$name.rate_limit": Text = "undefined" => Later("rates are not limited yet");
+    "listener.ssl.$name.rate_limit": Text = "undefined";
     /// A rule about client addresses: `allow all`, `deny 10.0.0.0/8`. The rules are tried in the order of their numbers.
     "listener.ssl.$name.access.$id": Text ships "listener.ssl.external.access.1 = allow all" => Later("rules about client addresses are not there yet");
     /// Whether a load balancer in front announces the client's address with the PROXY protocol, version 1 or 2.

@@ -20,7 +20,7 @@ pub(super) const ROWS: &[Row] = settings! {
     /// The zone of the clients of this listener.
     "listener.ws.$name.zone": Text ships "listener.ws.external.zone = external";
     /// How many bytes a connection may send in a time, as `100KB,10s`.
-    "listener.ws.$name.rate_limit": Text = "undefined" => Later("rates are not limited yet");
+    "listener.ws.$name.rate_limit": Text = "undefined";
     /// A rule about client addresses: `allow all`, `deny 10.0.0.0/8`. The rules are tried in the order of their numbers.
     "listener.ws.$name.access.$id": Text ships "listener.ws.external.access.1 = allow all" => Later("rules about client addresses are not there yet");
     /// Whether a client that names no subprotocol is refused.
@@ -99,7 +99,7 @@ pub(super) const ROWS: &[Row] = settings! {
     /// The zone of the clients of this listener.
     "listener.wss.$name.zone": Text ships "listener.wss.external.zone = external";
     /// How many bytes a connection may send in a time, as `100KB,10s`.
-    "listener.wss.$name.rate_limit": Text => Later("rates are not limited yet");
+    "listener.wss.$name.rate_limit": Text;
     /// Whether a client that names no subprotocol is refused.
     "listener.wss.$name.fail_if_no_subprotocol": OneOf["true", "false"] = "true";
     /// The subprotocols that are accepted.

@@ -43,7 +43,7 @@ pub(super) const ROWS: &[Row] = settings! {
     /// Whether statistics are kept for each client.
     "zone.$name.enable_stats": Flag = "off" ships "zone.external.enable_stats = on" "zone.internal.enable_stats = on" => NoEffect("statistics are always kept; they cost nothing");
     /// How many messages a client may publish in a time, as `10,1m`.
-    "zone.$name.publish_limit": Text => Later("rates are not limited yet");
+    "zone.$name.publish_limit": Text;
     /// `mqtt.max_packet_size` for this zone.
     "zone.$name.max_packet_size": ByteSize;
     /// `mqtt.max_clientid_len` for this zone.
@@ -94,23 +94,24 @@ pub(super) const ROWS: &[Row] = settings! {
     /// Whether clients that connect too often are banned.
     "zone.$name.enable_flapping_detect": Flag = "off" ships "zone.external.enable_flapping_detect = off" "zone.internal.enable_flapping_detect = off" => Later("clients that connect too often are not banned yet");
     /// How many messages a connection may send in a time, as `100,10s`.
-    "zone.$name.rate_limit.conn_messages_in": Text => Later("rates are not limited yet");
+    "zone.$name.rate_limit.conn_messages_in": Text;
     /// How many bytes a connection may send in a time, as `100KB,10s`.
-    "zone.$name.rate_limit.conn_bytes_in": Text => Later("rates are not limited yet");
+    "zone.$name.rate_limit.conn_bytes_in": Text;
     /// Whether a congested connection raises an alarm.
     "zone.$name.conn_congestion.alarm": Flag = "off" => Later("alarms are not there yet");
     /// How long such an alarm lasts at least.
     "zone.$name.conn_congestion.min_alarm_sustain_duration": Duration = "1m" => Later("alarms are not there yet");
     /// How many messages a connection may have routed in a time.
-    "zone.$name.quota.conn_messages_routing": Text => Later("rates are not limited yet");
+    "zone.$name.quota.conn_messages_routing": Text;
     /// How many messages all connections together may have routed in a time.
-    "zone.$name.quota.overall_messages_routing": Text => Later("rates are not limited yet");
+    "zone.$name.quota.overall_messages_routing": Text;
     /// After how many messages or bytes the memory of a connection is collected.
     "zone.$name.force_gc_policy": Text ships "zone.external.force_gc_policy = 16000|16MB" => NoEffect("there is no garbage to collect");
-    /// At how many waiting messages or bytes of memory a connection is ended.
-    "zone.$name.force_shutdown_policy": Text = "default" => Later("the limits of the queue and of the socket hold; heaps are not watched yet");
+    /// With more than so many waiting messages, or so many bytes of them, a client is ended, and its session: `10000|64MB`. `default`:
+    /// what waits is bounded by the queue and by the node's memory alone.
+    "zone.$name.force_shutdown_policy": Text = "default";
     /// What is put before every topic of a client; `%c` and `%u` stand for client id and user name.
-    "zone.$name.mountpoint": Text => Later("mount points are not there yet");
+    "zone.$name.mountpoint": Text;
     /// Whether the user name is the client id.
     "zone.$name.use_username_as_clientid": OneOf["true", "false"] = "false" ships "zone.external.use_username_as_clientid = false";
     /// `mqtt.strict_mode` for this zone.
