@@ -44,6 +44,7 @@ check: ## format, lints, licences, layout; writes nothing
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) deny --locked check licenses bans sources
+	$(CARGO) test --locked -q -p flockmq-mqtt --test conformance
 	@tools/tidy.sh
 
 fix: ## formats and applies lint suggestions

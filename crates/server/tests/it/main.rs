@@ -9,6 +9,7 @@
 mod cli;
 mod client;
 mod config;
+mod conformance;
 mod hostile;
 mod limits;
 mod membership;
