@@ -7,7 +7,9 @@ MAKEFLAGS += --no-print-directory
 CARGO ?= cargo
 export CARGO
 
-.PHONY: help release cluster cluster-stop test test-rust test-release test-clients test-lab check fix bench bench-guard sim docs
+FUZZ_SECONDS = $(or $(SECONDS),60)
+
+.PHONY: help fuzz release cluster cluster-stop test test-rust test-release test-clients test-lab check fix bench bench-guard sim docs
 
 help:
 	@awk -F'## ' '/^[a-z-]+:.*## /{split($$1,a,":"); printf "  make %-14s %s\n", a[1], $$2}' Makefile
@@ -63,6 +65,9 @@ bench-guard: ## instruction counts of the hot path against the table in the repo
 
 sim: ## the simulated cluster: SEED=n repeats one run, SEEDS=n runs so many
 	$(CARGO) run --release --locked -q -p flockmq-sim -- $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS))
+
+fuzz: ## each fuzz target for SECONDS=n; SEED=n begins elsewhere
+	SECONDS=$(FUZZ_SECONDS) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --release --locked -p flockmq-mqtt -p flockmq-server --test fuzz -- --nocapture --test-threads=1
 
 docs: ## writes the generated reference pages
 	@tools/docs.sh

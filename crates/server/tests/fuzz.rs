@@ -1,0 +1,113 @@
+//! Fuzzing of what a node reads besides MQTT: its configuration, Erlang terms, and the first bytes of a
+//! connection between nodes. As a plain test a fixed number of runs; `make fuzz SECONDS=n` runs each that long.
+#![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect has to fail there")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cluster::bus::handshake::{Handshake, Local, Purpose};
+use cluster::{ClusterId, NodeId, NodeName, Now};
+use server::settings::{Environment, load};
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n.max(1) as u64) as usize
+    }
+
+    /// The sample with some bytes changed, added or removed.
+    fn change(&mut self, sample: &[u8]) -> Vec<u8> {
+        let mut bytes = sample.to_vec();
+        for _ in 0..=self.below(6) {
+            let at = self.below(bytes.len());
+            match self.below(4) {
+                0 if !bytes.is_empty() => bytes[at] = self.below(256) as u8,
+                1 => bytes.insert(at, b"=#\"{}[],%\\\n.\0\xff"[self.below(14)]),
+                2 if !bytes.is_empty() => drop(bytes.remove(at)),
+                _ => bytes.truncate(at.max(bytes.len() / 2)),
+            }
+        }
+        bytes
+    }
+}
+
+fn fuzz(name: &str, runs_max: u64, mut target: impl FnMut(&mut Random)) {
+    let seconds = std::env::var("SECONDS").ok().and_then(|s| s.parse().ok());
+    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x2545_F491_4F6C_DD1D);
+    let (mut random, from, mut runs) = (Random(seed), Instant::now(), 0u64);
+    loop {
+        target(&mut random);
+        runs += 1;
+        let is_over = match seconds {
+            None => runs >= runs_max,
+            Some(seconds) => from.elapsed() >= Duration::from_secs(seconds),
+        };
+        if is_over {
+            break;
+        }
+    }
+    println!("{name}: {runs} runs in {:?}, seed {seed}", from.elapsed());
+}
+
+/// A configuration is taken, or every fault of it is named; nothing panics.
+#[test]
+fn configurations() {
+    let folder = tempfile::tempdir().unwrap();
+    let etc = folder.path().join("etc");
+    std::fs::create_dir_all(&etc).unwrap();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../release/etc/emqx.conf");
+    let text = std::fs::read_to_string(shipped).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|l| l.contains('=')).collect();
+    let none: [(String, String); 0] = [];
+    let environment = Environment::of(none);
+    fuzz("configurations", 200, |random| {
+        let mut conf = Vec::new();
+        for _ in 0..random.below(20) {
+            let line = lines[random.below(lines.len())].trim_start_matches(['#', ' ']);
+            conf.extend(if random.below(3) == 0 { random.change(line.as_bytes()) } else { line.into() });
+            conf.push(b'\n');
+        }
+        std::fs::write(etc.join("emqx.conf"), &conf).unwrap();
+        let _ = load(folder.path(), &environment);
+    });
+}
+
+#[test]
+fn terms() {
+    let sample = "{allow, {user, \"dashboard\"}, subscribe, [\"$SYS/#\", {eq, \"a\"}]}.\n{deny, all}. % end\n[{'a b', 1.5}, <<\"x\">>].\n";
+    fuzz("terms", 20_000, |random| {
+        let _ = server::term::parse(&String::from_utf8_lossy(&random.change(sample.as_bytes())));
+    });
+}
+
+/// What a stranger says to the port for peers.
+#[test]
+fn handshakes() {
+    let local = |byte: u8| Local {
+        id: NodeId([byte; 16]),
+        name: NodeName::parse(&format!("n{byte}@127.0.0.1")).unwrap(),
+        incarnation: 1,
+        cluster: ClusterId { born_at: 9, id: NodeId([byte; 16]) },
+        cookies: vec![b"cookie".to_vec()],
+        capabilities: 7,
+        binding: Vec::new(),
+    };
+    let mut hello = Vec::new();
+    let seeks = NodeName::parse("n2@127.0.0.1").unwrap();
+    Handshake::dial(local(1), seeks, Purpose::Probe, [1; 32], Now::new(0, 0), &mut hello);
+    fuzz("handshakes", 20_000, |random| {
+        let mut side = Handshake::accept(local(2), [2; 32], Now::new(0, 0));
+        let (mut out, mut rest) = (Vec::new(), random.change(&hello));
+        rest.extend(random.change(&hello));
+        while !rest.is_empty() {
+            let count = 1 + random.below(rest.len());
+            let _ = side.receive(&rest[..count.min(rest.len())], &mut out);
+            rest.drain(..count.min(rest.len()));
+        }
+        assert!(out.len() < 4096, "a stranger is told {} bytes", out.len());
+    });
+}
