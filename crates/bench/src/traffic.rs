@@ -232,7 +232,12 @@ impl Traffic {
             if let Some((mark, since, cpu_then, own_then)) = from
                 && (now - since >= measure || self.all_through())
             {
-                break (self.done() - mark, now - since, cpu()? - cpu_then, own()? - own_then);
+                break (
+                    self.done() - mark,
+                    now - since,
+                    cpu()?.saturating_sub(cpu_then),
+                    own()?.saturating_sub(own_then),
+                );
             }
             self.pump(links, now - start, &mut paced);
             links.turn(&mut events, wait, self)?;
