@@ -310,8 +310,9 @@ pub(crate) fn choose(
 pub(crate) struct Rng(u64);
 
 impl Rng {
+    /// Another seed, another sequence: the mixing is in `next` (SplitMix64).
     pub(crate) fn new(seed: u64) -> Rng {
-        Rng(FixedState::with_seed(seed).hash_one(seed))
+        Rng(seed)
     }
 
     pub(crate) fn next(&mut self) -> u64 {
@@ -375,6 +376,13 @@ mod tests {
             let got = seen.iter().filter(|(p, _)| *p == place).count();
             assert!(got.abs_diff(members * 1000) < 200, "{place}: {got}");
         }
+    }
+
+    #[test]
+    fn two_seeds_make_two_sequences() {
+        let first: std::collections::BTreeSet<u64> =
+            (0..1000).map(|seed| Rng::new(seed << 32).next()).collect();
+        assert_eq!(first.len(), 1000);
     }
 
     #[test]

@@ -131,8 +131,10 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
     let accepting = node::accept(accepting, bus, own, clock.clone(), sender.clone(), board.clone());
     let accepting = tokio::task::spawn_local(accepting);
     let (end_control, control_ends) = oneshot::channel();
+    let members_changed = control.members_changed();
     let controlling = tokio::task::spawn_local(control.run(inbox, bell, control_ends));
-    let chores = tokio::task::spawn_local(crate::sys::publish(operator.clone(), settings.broker.clone()));
+    let chores = crate::sys::publish(operator.clone(), settings.broker.clone(), members_changed);
+    let chores = tokio::task::spawn_local(chores);
 
     let discovering = discover::start(&settings.cluster, &name, handle, prober, board);
     let mut told_to_stop = std::pin::pin!(wait_for_signal());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mqtt::{MessageRef, Properties, QoS};
 use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::api::words;
 use crate::cli::{PRODUCT, VERSION};
@@ -16,14 +17,16 @@ use crate::shard::{ClientEvent, Clock};
 /// How often retained messages whose time is over are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 
-/// Publishes for as long as it is polled.
-pub async fn publish(operator: Arc<Operator>, settings: Broker) {
+/// Publishes for as long as it is polled. What is retained is published anew with each change of the
+/// members: a join has taken this node's, and the list of who runs is another one.
+pub async fn publish(operator: Arc<Operator>, settings: Broker, members_changed: Arc<Notify>) {
     let mut figures = tokio::time::interval(settings.sys_interval);
     let mut heartbeat = tokio::time::interval(settings.sys_heartbeat);
     let mut expiry = tokio::time::interval(EXPIRE_EVERY);
     loop {
         tokio::select! {
             _ = figures.tick() => publish_figures(&operator).await,
+            () = members_changed.notified() => publish_retained(&operator).await,
             _ = heartbeat.tick() => publish_heartbeat(&operator).await,
             _ = expiry.tick() => {
                 let _ = operator.control.ask(Control::expire_retained).await;
@@ -32,13 +35,18 @@ pub async fn publish(operator: Arc<Operator>, settings: Broker) {
     }
 }
 
-async fn publish_figures(operator: &Operator) {
+async fn publish_retained(operator: &Operator) {
     let node = &operator.name;
     let status = operator.status().await;
     let running = status.running_nodes.join(",");
     say(operator, "$SYS/brokers".into(), running, true);
     say(operator, format!("$SYS/brokers/{node}/version"), VERSION.into(), true);
     say(operator, format!("$SYS/brokers/{node}/sysdescr"), PRODUCT.into(), true);
+}
+
+async fn publish_figures(operator: &Operator) {
+    publish_retained(operator).await;
+    let node = &operator.name;
     for (name, value) in operator.own_stats().await {
         say(operator, format!("$SYS/brokers/{node}/stats/{name}"), value.to_string(), false);
     }

@@ -107,6 +107,7 @@ pub struct Control {
     fx: NodeFx,
     command_serial: u64,
     started: Instant,
+    members_changed: Arc<Notify>,
 }
 
 impl Control {
@@ -122,7 +123,7 @@ impl Control {
             node.loaded(RETAINED, key, *stamp);
         }
         fx.identity(&node.identity());
-        Ok(Control { node, fx, command_serial: 0, started: Instant::now() })
+        Ok(Control { node, fx, command_serial: 0, started: Instant::now(), members_changed: Arc::default() })
     }
 
     /// Who this node is.
@@ -321,6 +322,16 @@ impl Control {
     }
 
     fn happened(&mut self, event: Event) {
+        if matches!(
+            event,
+            Event::Up { .. }
+                | Event::Down { .. }
+                | Event::Joined { .. }
+                | Event::Left { .. }
+                | Event::Identity
+        ) {
+            self.members_changed.notify_one();
+        }
         match event {
             Event::Up { id, name, .. } => {
                 tracing::info!(node = %name, "a member is here");
@@ -429,6 +440,11 @@ impl Control {
     /// Tells whoever publishes it what becomes of clients.
     pub fn on_client(&mut self, tell: Box<dyn Fn(crate::shard::ClientEvent)>) {
         self.fx.presence = Some(tell);
+    }
+
+    /// Rung when the members are others, or one serves that did not, or the other way round.
+    pub fn members_changed(&self) -> Arc<Notify> {
+        self.members_changed.clone()
     }
 
     /// The machine, to look at.

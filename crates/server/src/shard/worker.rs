@@ -655,6 +655,10 @@ impl Worker {
             conn.ready = true;
             self.ready.push(at);
         }
+        if output.hold.is_some() && output.ended.is_none() {
+            // `release` comes back to it.
+            return;
+        }
         let before = output.out.len();
         let mut spare = Vec::new();
         let flushed = if conn.blocked { Flushed::Blocked } else { conn.flush(&mut output.out, &mut spare) };

@@ -309,6 +309,42 @@ fn keep_alive_ends_a_silent_client_and_sends_its_will() {
 }
 
 #[test]
+fn brokers_topics_of_every_node_are_readable_on_every_node() {
+    let mut nodes: Vec<Node> = (0..2).map(|_| Node::new()).collect();
+    for node in &mut nodes {
+        node.set("broker.sys_interval", "1s");
+        node.set("broker.sys_heartbeat", "1s");
+        node.start();
+    }
+    nodes[1].join(&nodes[0]);
+    let mut names: Vec<&str> = nodes.iter().map(|n| n.name.as_str()).collect();
+    names.sort_unstable();
+    let both = names.join(",");
+    for (at, of) in [(0, 1), (1, 0), (0, 0)] {
+        let mut client = nodes[at].client("sys");
+        client.subscribe("$SYS/brokers", 0);
+        until("both nodes in $SYS/brokers", || {
+            client.message_within(Duration::from_secs(3)).is_some_and(|m| m.text() == both)
+        });
+        client.unsubscribe("$SYS/brokers");
+        let uptime = format!("$SYS/brokers/{}/uptime", nodes[of].name);
+        client.subscribe(&uptime, 0);
+        assert_eq!(client.message().topic, uptime);
+        client.unsubscribe(&uptime);
+        let version = format!("$SYS/brokers/{}/version", nodes[of].name);
+        // Retained here as soon as it has come over; what comes before that is live, without the flag.
+        until("the version is readable here", || {
+            client.subscribe(&version, 0);
+            let retained = client.message_within(Duration::from_secs(3)).is_some_and(|m| m.retain);
+            client.unsubscribe(&version);
+            while client.message_within(Duration::ZERO).is_some() {}
+            retained
+        });
+        client.close();
+    }
+}
+
+#[test]
 fn a_killed_node_takes_its_routes_with_it_at_once_and_brings_them_back() {
     let mut nodes = cluster(3);
     let mut on_dying = nodes[1].connect("on-dying").expiry(600).open();

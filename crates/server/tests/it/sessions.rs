@@ -132,6 +132,31 @@ fn a_take_over_across_nodes_brings_what_was_in_flight() {
 }
 
 #[test]
+fn an_exchange_of_qos_2_goes_on_after_the_publisher_moved() {
+    let nodes = cluster(2);
+    let mut listener = nodes[0].client("listener");
+    listener.subscribe("t", 2);
+    nodes[1].routes("t", &nodes[0]);
+    let mut publisher = nodes[0].connect("mover").expiry(600).open();
+    let id = publisher.send_publish("t", b"once", 2, false, vec![]);
+    assert!(matches!(publisher.packet(), Packet::Pubrec { id: i, .. } if i == id));
+    drop(publisher);
+    let mut publisher = nodes[1].connect("mover").expiry(600).open();
+    assert!(publisher.present);
+    // The same id again is the same message: it is answered, not delivered.
+    let mut again = vec![0x3c, 10, 0, 1, b't'];
+    again.extend(id.to_be_bytes());
+    again.push(0);
+    again.extend(b"once");
+    publisher.send_raw(&again);
+    assert!(matches!(publisher.packet(), Packet::Pubrec { id: i, .. } if i == id));
+    publisher.ack(0x62, id);
+    assert!(matches!(publisher.packet(), Packet::Pubcomp { id: i, .. } if i == id));
+    publisher.send_publish("t", b"end", 0, false, vec![]);
+    assert_eq!(listener.lines_until("end"), ["t once"]);
+}
+
+#[test]
 fn a_clean_start_elsewhere_ends_the_session_here() {
     let nodes = cluster(2);
     let mut client = nodes[0].connect("one").expiry(600).open();
