@@ -3,9 +3,7 @@
 //! that `hash` strategies choose the same member whoever publishes.
 
 use std::collections::VecDeque;
-use std::hash::BuildHasher;
 
-use foldhash::fast::FixedState;
 use slab::Slab;
 use smallvec::SmallVec;
 

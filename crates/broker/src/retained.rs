@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use cluster::replica::Origin;
+use cluster::replica::{Buckets, Origin};
 use cluster::{Records, Stamp, VisitRecords};
 use mqtt::{Message, MessageRef};
 
@@ -45,6 +45,7 @@ pub struct Retained {
     tombstones: BTreeMap<Box<str>, Stamp>,
     /// Topics by the time at which their message goes, milliseconds since 1970.
     expiries: BTreeSet<(u64, Box<str>)>,
+    buckets: Buckets,
     limits: Limits,
 }
 
@@ -171,6 +172,10 @@ impl Retained {
 
     /// Puts a message or a deletion in the place of whatever is held.
     fn replace(&mut self, topic: &str, stamp: Stamp, message: Option<Message>) {
+        if let Some(held) = self.stamp(topic) {
+            self.buckets.count_out(topic.as_bytes(), held);
+        }
+        self.buckets.count_in(topic.as_bytes(), stamp);
         if let Some(old) = self.entries.take(topic)
             && let Some(at) = self.expires_at(&old.message, old.stamp)
         {
@@ -247,9 +252,15 @@ impl Records for Retained {
     }
 
     fn purge(&mut self, key: &[u8]) {
-        if let Ok(topic) = std::str::from_utf8(key) {
-            self.tombstones.remove(topic);
+        if let Ok(topic) = std::str::from_utf8(key)
+            && let Some(stamp) = self.tombstones.remove(topic)
+        {
+            self.buckets.count_out(key, stamp);
         }
+    }
+
+    fn buckets(&self) -> &Buckets {
+        &self.buckets
     }
 }
 
@@ -397,6 +408,34 @@ mod tests {
         assert_eq!((store.find("t"), store.stamp("t"), store.len()), (None, Some(at(6)), 0));
         assert!(store.put(&message("t", "again", None), at(7)));
         assert_eq!(store.len(), 1);
+    }
+
+    /// Nodes find out by it what they lack of one another.
+    #[test]
+    fn the_digest_tells_what_is_held_whatever_happened_before() {
+        let mut rng = 1u64;
+        let mut random = |below: u64| {
+            rng = rng.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (rng >> 33) % below
+        };
+        let mut store = Retained::new(Limits::default());
+        for _ in 0..2_000 {
+            let topic = format!("t/{}", random(20));
+            let stamp = at(1 + random(1_000));
+            match random(40) {
+                0 => store.wipe(),
+                1..5 => Records::purge(&mut store, topic.as_bytes()),
+                5..15 => drop(store.delete(&topic, stamp)),
+                15..25 => store.apply(topic.as_bytes(), stamp, None, Origin::Peer),
+                _ => drop(store.put(&message(&topic, "x", None), stamp)),
+            }
+            let mut held = Buckets::default();
+            store.scan(None, &mut |key, stamp, _| {
+                held.count_in(key, stamp);
+                true
+            });
+            assert_eq!(store.buckets().digest(), held.digest());
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::bus::handshake::Peer;
 use crate::cause::Cause;
 use crate::id::{Incarnation, NodeId};
 use crate::name::NodeName;
-use crate::replica::{Origin, Stamp};
+use crate::replica::{Buckets, Origin, Stamp};
 
 /// A connection for the control lane, numbered by who drives the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +57,8 @@ pub trait Records {
     fn scan(&self, after: Option<&[u8]>, visit: &mut VisitRecords<'_>);
     /// Forgets a removed key for good.
     fn purge(&mut self, key: &[u8]);
+    /// The digests of exactly what is held.
+    fn buckets(&self) -> &Buckets;
 }
 
 /// The driver of a [`crate::Node`], and the consumer of what it learns.

@@ -23,7 +23,7 @@ use crate::member::swim::Swim;
 use crate::member::{Member, Members, State};
 use crate::name::NodeName;
 use crate::now::{Now, earlier};
-use crate::replica::{Clock, Map, Origin, Stamp, put_entry};
+use crate::replica::{Clock, Origin, Stamp, merge, put_entry};
 use crate::table::Owner;
 use crate::{Cause, Digest};
 
@@ -112,7 +112,8 @@ pub struct Node {
     swim_out: Vec<(NodeId, Vec<u8>)>,
     owner: Owner,
     tables: Vec<TableId>,
-    maps: BTreeMap<MapId, Map>,
+    /// The replicated maps, and from behind which key the search for old tombstones goes on.
+    maps: BTreeMap<MapId, Option<Vec<u8>>>,
     doing: Doing,
     /// Who may join under which name, until when.
     granted: BTreeMap<NodeName, u64>,
@@ -181,7 +182,7 @@ impl Node {
             dial_serial: 0,
             swim_out: Vec::new(),
             tables: setup.tables,
-            maps: setup.maps.into_iter().map(|map| (map, Map::default())).collect(),
+            maps: setup.maps.into_iter().map(|map| (map, None)).collect(),
             doing: Doing::Nothing,
             granted: BTreeMap::new(),
             expelling: Vec::new(),
@@ -265,11 +266,6 @@ impl Node {
         all
     }
 
-    /// The digests of the replicated maps, and how many records they have, removed ones too.
-    pub fn map_digests(&self) -> impl Iterator<Item = (MapId, Digest)> {
-        self.maps.iter().map(|(id, map)| (*id, Digest { sum: map.root(), count: map.count() }))
-    }
-
     /// The digest of the member set.
     pub fn members_digest(&self) -> Digest {
         self.own.members.digest()
@@ -280,10 +276,9 @@ impl Node {
         self.peers.get(&id).map_or(0, |peer| peer.lane.backlog())
     }
 
-    /// A record that the consumer already holds, at start and before anything else.
-    pub fn loaded(&mut self, map: MapId, key: &[u8], stamp: Stamp) {
+    /// The stamp of a record that the consumer already holds, at start and before anything else.
+    pub fn loaded(&mut self, stamp: Stamp) {
         self.clock.observe(stamp, self.now);
-        self.maps.entry(map).or_default().count_in(key, stamp);
     }
 
     /// An entry of an owned table was `was` and is `is` now; `None` where there was or is none. To be told
@@ -309,7 +304,7 @@ impl Node {
         self.now = now;
         let Some(records) = fx.records(map) else { return };
         let stamp = self.clock.tick(self.own.id, records.stamp(key), now);
-        self.maps.entry(map).or_default().merge(records, key, stamp, value, Origin::Local);
+        merge(records, key, stamp, value, Origin::Local);
         let mut body = std::mem::take(&mut self.scratch);
         body.clear();
         body.push(map.0);
@@ -322,23 +317,11 @@ impl Node {
         self.unsaid = true;
     }
 
-    /// The consumer has written a record of a replicated map by itself, with a stamp of its own making that is
-    /// newer than `was`, the one it held before. It travels to the peers at the next input. For records that
-    /// must be visible where they are written before this machine's turn comes.
-    pub fn written(
-        &mut self,
-        map: MapId,
-        key: &[u8],
-        was: Option<Stamp>,
-        stamp: Stamp,
-        fx: &mut dyn Effects,
-    ) {
+    /// The consumer has written a record of a replicated map by itself, with a newer stamp of its own making
+    /// than the record had. It travels to the peers at the next input. For records that must be visible
+    /// where they are written before this machine's turn comes.
+    pub fn written(&mut self, map: MapId, key: &[u8], stamp: Stamp, fx: &mut dyn Effects) {
         self.clock.observe(stamp, self.now);
-        let digest = self.maps.entry(map).or_default();
-        if let Some(was) = was {
-            digest.count_out(key, was);
-        }
-        digest.count_in(key, stamp);
         let Some(records) = fx.records(map) else { return };
         let mut body = std::mem::take(&mut self.scratch);
         body.clear();
@@ -402,7 +385,7 @@ impl Node {
         }
         if self.digests_at <= now.at {
             self.digests_at = now.at + DIGESTS;
-            self.say_digests();
+            self.say_digests(fx);
             self.purge(fx);
         }
         if self.autoclean.is_some() && self.clean_at <= now.at {

@@ -2,7 +2,7 @@
 
 use broker::Stamp;
 use broker::retained::{Limits, Refused, Retained};
-use cluster::replica::Origin;
+use cluster::replica::{Buckets, Origin};
 use cluster::{Records, VisitRecords};
 use mqtt::{Epoch, Message};
 use std::sync::Arc;
@@ -20,13 +20,13 @@ pub struct RetainedStore {
 }
 
 impl RetainedStore {
-    /// Opens what is on disk; `seen` is called with each key and stamp.
+    /// Opens what is on disk; `seen` is called with each stamp.
     pub fn open(
         store: &Store,
         disk: Disk,
         clock: Arc<Clock>,
         limits: Limits,
-        mut seen: impl FnMut(&[u8], Stamp),
+        mut seen: impl FnMut(Stamp),
     ) -> Result<RetainedStore, StoreError> {
         let space = store.space("retained")?;
         let mut retained = Retained::new(limits);
@@ -37,18 +37,17 @@ impl RetainedStore {
             let message = (!body.is_empty()).then_some(body);
             Records::apply(&mut retained, &key, stamp, message, Origin::Local);
             clock.observe(stamp, Clock::epoch());
-            seen(&key, stamp);
+            seen(stamp);
         }
         Ok(RetainedStore { retained, disk, space, clock })
     }
 
-    /// A client's write. `then` is called when it is on disk; the stamp that the topic had is returned.
-    pub fn write(&mut self, message: &Message, stamp: Stamp, then: Then) -> Result<Option<Stamp>, Refused> {
+    /// A client's write. `then` is called when it is on disk.
+    pub fn write(&mut self, message: &Message, stamp: Stamp, then: Then) -> Result<(), Refused> {
         let view = message.view();
         if !view.payload.is_empty() {
             self.retained.admits(&view)?;
         }
-        let was = self.retained.stamp(view.topic);
         if view.payload.is_empty() {
             self.retained.delete(view.topic, stamp);
             self.keep(view.topic.as_bytes(), stamp, None, Some(then));
@@ -56,16 +55,17 @@ impl RetainedStore {
             self.retained.put(message, stamp);
             self.keep(view.topic.as_bytes(), stamp, Some(message.as_bytes()), Some(then));
         }
-        Ok(was)
+        Ok(())
     }
 
-    /// Deletes a topic's message; the stamp that it had, if there was one.
-    pub fn delete(&mut self, topic: &str, stamp: Stamp) -> Option<Stamp> {
-        self.retained.find(topic)?;
-        let was = self.retained.stamp(topic);
-        self.retained.delete(topic, stamp);
-        self.keep(topic.as_bytes(), stamp, None, None);
-        was
+    /// Deletes a topic's message. Whether there was one.
+    pub fn delete(&mut self, topic: &str, stamp: Stamp) -> bool {
+        let found = self.retained.find(topic).is_some();
+        if found {
+            self.retained.delete(topic, stamp);
+            self.keep(topic.as_bytes(), stamp, None, None);
+        }
+        found
     }
 
     /// See [`Retained::matches`].
@@ -142,5 +142,9 @@ impl Records for RetainedStore {
     fn purge(&mut self, key: &[u8]) {
         self.retained.purge(key);
         self.disk.write(Write { space: self.space.clone(), key: key.into(), value: None, then: None });
+    }
+
+    fn buckets(&self) -> &Buckets {
+        self.retained.buckets()
     }
 }

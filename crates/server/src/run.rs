@@ -64,8 +64,8 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
     let disk = persist::start(store.clone()).map_err(|e| StartError(format!("The disk thread: {e}")))?;
     let mut loaded = Vec::new();
     let retained =
-        RetainedStore::open(&store, disk.disk(), clock.clone(), retained_limits(&settings), |key, stamp| {
-            loaded.push((key.into(), stamp));
+        RetainedStore::open(&store, disk.disk(), clock.clone(), retained_limits(&settings), |stamp| {
+            loaded.push(stamp);
         });
     let retained = Arc::new(RwLock::new(retained.map_err(|e| StartError(e.to_string()))?));
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use broker::Ticket;
 use broker::retained::{Limits, Retained};
 use broker::routes::{Change, GroupCount, Interest, Place};
-use cluster::replica::{Clock, Origin};
+use cluster::replica::{Buckets, Clock, Origin};
 use cluster::{
     Asked, Cause, CommandId, DialId, Effects, Event, LinkId, MapId, NodeId, NodeName, Outcome, Records,
     RequestId, Stamp, TableId, VisitEntries, VisitRecords, Wipe,
@@ -87,6 +87,10 @@ impl Records for Shelf {
 
     fn purge(&mut self, key: &[u8]) {
         self.retained.purge(key);
+    }
+
+    fn buckets(&self) -> &Buckets {
+        self.retained.buckets()
     }
 }
 

@@ -83,7 +83,7 @@ impl Process {
                 value.as_deref(),
                 cluster::replica::Origin::Local,
             );
-            node.loaded(RETAINED, key, *stamp);
+            node.loaded(*stamp);
         }
         let workers = (0..shards).map(|n| {
             let place = Place::shard(n as u16);

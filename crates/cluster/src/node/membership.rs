@@ -388,7 +388,6 @@ impl Node {
         self.swim = Swim::new(id, self.own.incarnation, seed);
         self.swim_out.clear();
         self.owner = Owner::new(self.own.incarnation, &self.tables);
-        self.maps.values_mut().for_each(|map| *map = Map::default());
         self.partition = false;
         self.unkept = true;
         self.unsettled = true;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::bus::lane::{Resumed, Sink};
 use crate::effects::Event;
-use crate::replica::{Work, read_entries};
+use crate::replica::{Work, merge, purge, read_entries};
 use crate::table::Answer;
 use crate::wire::{Reader, as_u64, put, put_bytes, put_u64};
 
@@ -144,7 +144,7 @@ impl Node {
         }
         self.tell_members_to(id);
         self.say_held(id);
-        self.say_digests_to(id);
+        self.say_digests_to(id, fx);
         self.continue_join(id);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let incarnation = peer.incarnation;
@@ -229,16 +229,16 @@ impl Node {
         }
     }
 
-    pub(super) fn say_digests(&mut self) {
+    pub(super) fn say_digests(&mut self, fx: &mut dyn Effects) {
         for id in self.fellows() {
             if let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.running) {
                 peer.age();
-                self.say_digests_to(id);
+                self.say_digests_to(id, fx);
             }
         }
     }
 
-    fn say_digests_to(&mut self, id: NodeId) {
+    fn say_digests_to(&mut self, id: NodeId, fx: &mut dyn Effects) {
         let Some(peer) = self.peers.get(&id) else { return };
         let mut body = Vec::new();
         if let Some(seq) = self.owner.told_all(&peer.feed) {
@@ -248,8 +248,11 @@ impl Node {
                 put(&mut body, 2, &entry);
             }
         }
-        for (id, map) in &self.maps {
-            put(&mut body, 3, &[&[id.0][..], &map.root().to_be_bytes()].concat());
+        for id in self.maps.keys() {
+            if let Some(records) = fx.records(*id) {
+                let digest = records.buckets().digest();
+                put(&mut body, 3, &[&[id.0][..], &digest.sum.to_be_bytes()].concat());
+            }
         }
         put_u64(&mut body, 4, self.own.members.digest().sum);
         // There is another one in a second.
@@ -270,7 +273,7 @@ impl Node {
                 }
                 3 => {
                     if let (Some(map), Some(root)) = (inner.byte(), inner.u64()) {
-                        self.compare_map(from, MapId(map), root);
+                        self.compare_map(from, MapId(map), root, fx);
                     }
                 }
                 4 => members = as_u64(content),
@@ -292,16 +295,19 @@ impl Node {
 
     /// A map that differs twice in a row (writes may be on their way), or on the first look, is compared by
     /// buckets; the smaller identity begins, so that it is done once.
-    fn compare_map(&mut self, from: NodeId, id: MapId, root: u64) {
-        let Some(map) = self.maps.get(&id) else { return };
-        let differs = map.root() != root;
+    fn compare_map(&mut self, from: NodeId, id: MapId, sum: u64, fx: &mut dyn Effects) {
+        if !self.maps.contains_key(&id) {
+            return;
+        }
+        let Some(records) = fx.records(id) else { return };
+        let differs = records.buckets().digest().sum != sum;
         let Some(peer) = self.peers.get_mut(&from) else { return };
         let first = !peer.differs.contains_key(&id);
         let count = peer.differs.entry(id).or_default();
         *count = if differs { *count + 1 } else { 0 };
         if differs && (first || *count >= 2) && self.own.id < from && peer.work.is_empty() {
             let mut body = vec![id.0];
-            map.write_buckets(&mut body);
+            records.buckets().write(&mut body);
             let _ = self.say(from, frame::MAP_BUCKETS, &body);
         }
     }
@@ -316,26 +322,25 @@ impl Node {
     fn take_records(&mut self, from: NodeId, body: &[u8], fx: &mut dyn Effects) {
         self.join_goes_on(from);
         let Some((id, entries)) = body.split_first() else { return };
-        let Some(map) = self.maps.get_mut(&MapId(*id)) else { return };
         let Some(records) = fx.records(MapId(*id)) else { return };
         let (clock, now) = (&mut self.clock, self.now);
         read_entries(entries, |key, stamp, value| {
             clock.observe(stamp, now);
-            map.merge(records, key, stamp, value, Origin::Peer);
+            merge(records, key, stamp, value, Origin::Peer);
         });
     }
 
     fn take_map_talk(&mut self, from: NodeId, kind: u8, body: &[u8], fx: &mut dyn Effects) {
         let Some((id, rest)) = body.split_first().map(|(id, rest)| (MapId(*id), rest)) else { return };
-        let Some(map) = self.maps.get(&id) else { return };
+        let Some(records) = fx.records(id) else { return };
         let mut wanted = Vec::new();
         let work = match kind {
-            frame::MAP_BUCKETS => map
+            frame::MAP_BUCKETS => records
+                .buckets()
                 .differing(rest)
                 .filter(|buckets| buckets.iter().any(|bits| *bits != 0))
                 .map(|buckets| Work::Summary { map: id, buckets, after: None }),
             frame::MAP_SUMMARY => {
-                let Some(records) = fx.records(id) else { return };
                 let judged = Work::judge(id, &*records, rest);
                 judged.map(|(keys, work)| {
                     wanted = keys;
@@ -416,9 +421,9 @@ impl Node {
     }
 
     pub(super) fn purge(&mut self, fx: &mut dyn Effects) {
-        for (id, map) in &mut self.maps {
+        for (id, upto) in &mut self.maps {
             if let Some(records) = fx.records(*id) {
-                map.purge(records, self.now.unix);
+                *upto = purge(records, upto.as_deref(), self.now.unix);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Replicated maps in which the last writer wins. The values live with the consumer, behind
-//! [`Records`]; here are their digests by bucket, and what is left to say to each peer so that both
-//! become equal.
+//! [`Records`]; here are the rules, the digests by bucket, and what is left to say to each peer so that
+//! both become equal.
 //!
 //! Every write goes to every peer. Besides, digests are compared on connection and each second; where
 //! they differ, one side lists keys and stamps of the buckets that differ, and the other sends what is
@@ -12,7 +12,7 @@ mod sync;
 pub use clock::{Clock, SKEW_MAX, Stamp};
 pub(crate) use sync::{Work, put_entry, read_entries};
 
-use crate::digest::hash;
+use crate::digest::{Digest, hash};
 use crate::effects::Records;
 
 /// Into so many buckets the keys of a map are divided.
@@ -30,18 +30,17 @@ pub enum Origin {
     Peer,
 }
 
-/// What is known here of one map.
+/// The digests of a map by bucket. Whoever holds the records keeps it up with them, so that it always
+/// tells what is held, whoever wrote it and when.
 #[derive(Debug, Clone)]
-pub(crate) struct Map {
-    buckets: Box<[u64; BUCKETS]>,
+pub struct Buckets {
+    sums: Box<[u64; BUCKETS]>,
     count: u64,
-    /// From where the search for old tombstones goes on.
-    pub purged_to: Option<Vec<u8>>,
 }
 
-impl Default for Map {
+impl Default for Buckets {
     fn default() -> Self {
-        Self { buckets: Box::new([0; BUCKETS]), count: 0, purged_to: None }
+        Self { sums: Box::new([0; BUCKETS]), count: 0 }
     }
 }
 
@@ -56,87 +55,78 @@ pub(crate) fn has(bitmap: &Bitmap, bucket: usize) -> bool {
     bitmap[bucket / 8] & (1 << (bucket % 8)) != 0
 }
 
-impl Map {
+impl Buckets {
+    /// A record is held from now on.
     pub fn count_in(&mut self, key: &[u8], stamp: Stamp) {
-        let bucket = &mut self.buckets[bucket_of(key)];
-        *bucket = bucket.wrapping_add(hash(key, &stamp.encode()));
+        let sum = &mut self.sums[bucket_of(key)];
+        *sum = sum.wrapping_add(hash(key, &stamp.encode()));
         self.count += 1;
     }
 
+    /// A record that was counted in is held no longer.
     pub fn count_out(&mut self, key: &[u8], stamp: Stamp) {
-        let bucket = &mut self.buckets[bucket_of(key)];
-        *bucket = bucket.wrapping_sub(hash(key, &stamp.encode()));
-        self.count = self.count.wrapping_sub(1);
+        let sum = &mut self.sums[bucket_of(key)];
+        *sum = sum.wrapping_sub(hash(key, &stamp.encode()));
+        self.count -= 1;
     }
 
-    /// Holds a record if it is newer than what is held; yields whether it was.
-    pub fn merge(
-        &mut self,
-        records: &mut dyn Records,
-        key: &[u8],
-        stamp: Stamp,
-        value: Option<&[u8]>,
-        origin: Origin,
-    ) -> bool {
-        let held = records.stamp(key);
-        if held.is_some_and(|held| held >= stamp) {
-            return false;
-        }
-        if let Some(held) = held {
-            self.count_out(key, held);
-        }
-        records.apply(key, stamp, value, origin);
-        self.count_in(key, stamp);
-        true
-    }
-
-    /// Forgets a few tombstones that nobody needs any more, and goes on where it stopped.
-    pub fn purge(&mut self, records: &mut dyn Records, now_unix: u64) {
-        const VISITS_MAX: usize = 2_000;
-        let mut old = Vec::new();
-        let (mut visits, mut last) = (0, None);
-        records.scan(self.purged_to.as_deref(), &mut |key, stamp, value| {
-            visits += 1;
-            if value.is_none() && stamp.unix_millis() + TOMBSTONE_KEEP < now_unix {
-                old.push((key.to_vec(), stamp));
-            }
-            last = (visits == VISITS_MAX).then(|| key.to_vec());
-            visits < VISITS_MAX
+    /// Of the whole map, removed keys too.
+    pub fn digest(&self) -> Digest {
+        let sum = self.sums.iter().enumerate().fold(0u64, |root, (i, sum)| {
+            root.wrapping_add(hash(&(i as u64).to_be_bytes(), &sum.to_be_bytes()))
         });
-        self.purged_to = last;
-        for (key, stamp) in old {
-            self.count_out(&key, stamp);
-            records.purge(&key);
-        }
+        Digest { sum, count: self.count }
     }
 
-    pub fn root(&self) -> u64 {
-        self.buckets.iter().enumerate().fold(0u64, |root, (i, bucket)| {
-            root.wrapping_add(hash(&(i as u64).to_be_bytes(), &bucket.to_be_bytes()))
-        })
-    }
-
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    pub fn write_buckets(&self, out: &mut Vec<u8>) {
-        for bucket in self.buckets.iter() {
-            out.extend_from_slice(&bucket.to_be_bytes());
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        for sum in self.sums.iter() {
+            out.extend_from_slice(&sum.to_be_bytes());
         }
     }
 
     /// In which buckets the other side differs; `None` when it sent something else.
-    pub fn differing(&self, buckets: &[u8]) -> Option<Bitmap> {
-        if buckets.len() != BUCKETS * 8 {
+    pub(crate) fn differing(&self, theirs: &[u8]) -> Option<Bitmap> {
+        if theirs.len() != BUCKETS * 8 {
             return None;
         }
         let mut bitmap = [0; BUCKETS / 8];
-        for (i, (own, other)) in self.buckets.iter().zip(buckets.chunks_exact(8)).enumerate() {
+        for (i, (own, other)) in self.sums.iter().zip(theirs.chunks_exact(8)).enumerate() {
             if own.to_be_bytes() != other {
                 bitmap[i / 8] |= 1 << (i % 8);
             }
         }
         Some(bitmap)
     }
+}
+
+/// Holds a record if it is newer than what is held; yields whether it was.
+pub(crate) fn merge(
+    records: &mut dyn Records,
+    key: &[u8],
+    stamp: Stamp,
+    value: Option<&[u8]>,
+    origin: Origin,
+) -> bool {
+    let newer = records.stamp(key).is_none_or(|held| held < stamp);
+    if newer {
+        records.apply(key, stamp, value, origin);
+    }
+    newer
+}
+
+/// Forgets a few tombstones that nobody needs any more, from behind `after`; yields from where to go on.
+pub(crate) fn purge(records: &mut dyn Records, after: Option<&[u8]>, now_unix: u64) -> Option<Vec<u8>> {
+    const VISITS_MAX: usize = 2_000;
+    let mut old = Vec::new();
+    let (mut visits, mut last) = (0, None);
+    records.scan(after, &mut |key, stamp, value| {
+        visits += 1;
+        if value.is_none() && stamp.unix_millis() + TOMBSTONE_KEEP < now_unix {
+            old.push(key.to_vec());
+        }
+        last = (visits == VISITS_MAX).then(|| key.to_vec());
+        visits < VISITS_MAX
+    });
+    old.iter().for_each(|key| records.purge(key));
+    last
 }

@@ -22,7 +22,7 @@ use cluster::{
 use tokio::sync::{Notify, oneshot};
 
 use crate::inbox::{Inbox, Sender};
-use crate::shard::{Clock, Note, ShardHandle, ShardMessage, Shared};
+use crate::shard::{AllOrNothing, Clock, Note, ShardHandle, ShardMessage, Shared};
 use crate::stream::Wire;
 
 pub use bus::{BusSettings, accept};
@@ -96,8 +96,8 @@ pub struct Parts {
     pub shards: Vec<ShardHandle>,
     pub interest: crate::twin::Twin<broker::routes::Interest, broker::routes::Change>,
     pub shared: Arc<Shared>,
-    /// Keys and stamps of the retained messages that were on disk.
-    pub loaded: Vec<(Box<[u8]>, cluster::Stamp)>,
+    /// The stamps of the retained messages that were on disk.
+    pub loaded: Vec<cluster::Stamp>,
     pub data_dir: PathBuf,
 }
 
@@ -119,8 +119,8 @@ impl Control {
         let setup = parts.setup;
         let mut fx = NodeFx::new(parts.bus, parts.shards, parts.interest, &parts.shared, parts.data_dir);
         let mut node = Node::new(setup, now, &mut fx).map_err(|error| refusal(&error, &name))?;
-        for (key, stamp) in &loaded {
-            node.loaded(RETAINED, key, *stamp);
+        for stamp in &loaded {
+            node.loaded(*stamp);
         }
         fx.identity(&node.identity());
         Ok(Control { node, fx, command_serial: 0, started: Instant::now(), members_changed: Arc::default() })
@@ -138,6 +138,7 @@ impl Control {
         bell: Arc<Notify>,
         mut stop: oneshot::Receiver<()>,
     ) {
+        let _whole = AllOrNothing;
         let mut messages = Vec::new();
         loop {
             let wait = self.patience();
@@ -259,8 +260,8 @@ impl Control {
             }
             Note::Routes { extent: broker::Extent::Node, ticket } => self.fx.when_published(shard, ticket),
             Note::Routes { extent: broker::Extent::Cluster, ticket } => self.sync_peers(shard, ticket),
-            Note::Retained { topic, was, stamp } => {
-                self.node.written(RETAINED, topic.as_bytes(), was, stamp, &mut self.fx);
+            Note::Retained { topic, stamp } => {
+                self.node.written(RETAINED, topic.as_bytes(), stamp, &mut self.fx);
             }
             Note::LaneLost { peer } => self.redial_lane(shard, peer),
             Note::Client(event) => self.fx.client_event(event),
@@ -462,15 +463,20 @@ impl Control {
         self.started.elapsed()
     }
 
+    /// Of the retained messages, deleted ones too.
+    pub fn retained_digest(&self) -> cluster::Digest {
+        cluster::Records::buckets(&*self.fx.retained.read()).digest()
+    }
+
     /// Deletes a retained message for the whole cluster. Whether there was one.
     pub fn delete_retained(&mut self, topic: &str) -> bool {
         let stamp = self.fx.clock.stamp();
-        let was = self.fx.retained.write().delete(topic, stamp);
-        if was.is_some() {
-            self.node.written(RETAINED, topic.as_bytes(), was, stamp, &mut self.fx);
+        let found = self.fx.retained.write().delete(topic, stamp);
+        if found {
+            self.node.written(RETAINED, topic.as_bytes(), stamp, &mut self.fx);
             self.fx.release_records();
         }
-        was.is_some()
+        found
     }
 
     /// Deletes retained messages whose time is over.

@@ -302,11 +302,8 @@ fn status_of(control: &mut Control) -> ClusterStatus {
     }
     // What is replicated is the same on all nodes; it is named under the cluster.
     let shared = digests.entry("cluster".into()).or_default();
-    for (map, digest) in control.node().map_digests() {
-        if map == node::RETAINED {
-            shared.insert("retained".into(), format!("{:016x}/{}", digest.sum, digest.count));
-        }
-    }
+    let retained = control.retained_digest();
+    shared.insert("retained".into(), format!("{:016x}/{}", retained.sum, retained.count));
     let members = control.node().members_digest();
     shared.insert("members".into(), format!("{:016x}/{}", members.sum, members.count));
     ClusterStatus { running_nodes: names(status.running), stopped_nodes: names(status.stopped), digests }

@@ -278,8 +278,8 @@ impl Effects for Fx {
         let then = Box::new(move || sender.send(ShardMessage::Stored(ticket, mqtt::Reason::Success)));
         let topic = message.view().topic;
         match self.shared.retained.write().write(message, stamp, then) {
-            Ok(was) => {
-                self.notes.push(Note::Retained { topic: topic.into(), was, stamp });
+            Ok(()) => {
+                self.notes.push(Note::Retained { topic: topic.into(), stamp });
                 Wait::Later
             }
             Err(refused) => {

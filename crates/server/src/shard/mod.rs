@@ -187,8 +187,8 @@ pub enum Note {
     Tell { peer: Place, bytes: Vec<u8> },
     /// Answer by [`ShardMessage::RoutesIn`] when all notes before are in force.
     Routes { extent: Extent, ticket: Ticket },
-    /// A retained message was written; `was` is the stamp it had before.
-    Retained { topic: Box<str>, was: Option<Stamp>, stamp: Stamp },
+    /// A retained message was written.
+    Retained { topic: Box<str>, stamp: Stamp },
     /// The own data lane to a peer has lost its connection.
     LaneLost { peer: Place },
     /// A client came or went, for `$SYS` and the log.
@@ -260,9 +260,9 @@ impl Unstarted {
     }
 }
 
-/// A node without one of its shards would lose clients and messages unseen: it ends instead, so that whoever
-/// watches it starts it again. What happened is in the log.
-struct AllOrNothing;
+/// A node without one of its shards, or without its control thread, would lose clients and messages unseen: it
+/// ends instead, so that whoever watches it starts it again. What happened is in the log.
+pub struct AllOrNothing;
 
 impl Drop for AllOrNothing {
     fn drop(&mut self) {
