@@ -23,7 +23,7 @@ says "" ctl s1 cluster doctor emqx@s2.emqx.io
 finds "cannot be resolved" s1 emqx@nowhere.emqx.io
 finds "cookie" s1 emqx@s3.emqx.io
 finds "start the node there" s1 emqx@s4.emqx.io
-finds "the node there is called" s1 other@s2.emqx.io
+finds "the node there is called emqx@s2.emqx.io, not other@s2.emqx.io" s1 other@s2.emqx.io
 finds "no node name" s1 "em!qx@s2.emqx.io"
 
 echo "-- a firewall there, one here"

@@ -63,6 +63,11 @@ echo "-- the doctor names the certificate"
 ! ctl s3 cluster doctor emqx@s1.emqx.io >"$DIR/said" 2>&1 || fail "the doctor found nothing"
 grep -qi certificate "$DIR/said" || fail "the doctor does not speak of the certificate: $(cat "$DIR/said")"
 
+! ctl s4 cluster doctor emqx@s1.emqx.io >"$DIR/said" 2>&1 || fail "the doctor found nothing"
+grep -q "it uses TLS, this node does not" "$DIR/said" || fail "no word of TLS there: $(cat "$DIR/said")"
+! ctl s1 cluster doctor emqx@s4.emqx.io >"$DIR/said" 2>&1 || fail "the doctor found nothing"
+grep -q "this node uses TLS, it does not" "$DIR/said" || fail "no word of TLS here: $(cat "$DIR/said")"
+
 echo "-- a restart finds its peers again"
 stop s2
 start s2

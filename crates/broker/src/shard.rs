@@ -141,12 +141,17 @@ impl Shard {
     pub fn packet(&mut self, conn: ConnId, packet: Packet<'_>, now: Now, fx: &mut impl Effects) {
         let Some(slot) = self.slot_of(conn) else { return };
         self.count_received(&packet);
+        let acked = if let Packet::Ack(ack) = &packet { Some((ack.kind, ack.reason)) } else { None };
         let client = &mut self.clients[slot as usize];
         client.info.counts.packets_in += 1;
         let Life::Open { session, .. } = &mut client.life else { return };
         let mut cause = None;
-        match session.receive(packet, now, fx.out(conn)) {
-            None => {}
+        let request = session.receive(packet, now, fx.out(conn));
+        if let Some((kind, reason)) = acked {
+            self.count_exchange(kind, reason, request.as_ref());
+        }
+        match request {
+            None | Some(Request::Missed) => {}
             Some(Request::Publish(published)) => self.publish_from(slot, conn, &published, now, fx),
             Some(Request::Subscribe(subscribe)) => self.subscribe_from(slot, conn, &subscribe, now, fx),
             Some(Request::Unsubscribe(packet)) => self.unsubscribe_from(slot, conn, &packet, now, fx),
@@ -348,6 +353,27 @@ impl Shard {
         }
     }
 
+    /// What a session has made of an acknowledgement: the packet it answered, and whether it fitted nothing.
+    fn count_exchange(&mut self, kind: AckKind, reason: Reason, request: Option<&Request<'_>>) {
+        let stats = &mut self.stats;
+        let missed = matches!(request, Some(Request::Missed));
+        let (answered, missing) = match kind {
+            AckKind::Puback => (None, &mut stats.packets_puback_missed),
+            AckKind::Pubcomp => (None, &mut stats.packets_pubcomp_missed),
+            AckKind::Pubrel => (Some(&mut stats.packets_pubcomp_sent), &mut stats.packets_pubrel_missed),
+            AckKind::Pubrec => (
+                // A refusal ends the exchange.
+                (!reason.is_error()).then_some(&mut stats.packets_pubrel_sent),
+                &mut stats.packets_pubrec_missed,
+            ),
+        };
+        *missing += u64::from(missed);
+        if let Some(answered) = answered {
+            *answered += 1;
+            stats.packets_sent += 1;
+        }
+    }
+
     fn count_received(&mut self, packet: &Packet<'_>) {
         let stats = &mut self.stats;
         stats.packets_received += 1;
@@ -361,7 +387,11 @@ impl Shard {
             },
             Packet::Subscribe(_) => &mut stats.packets_subscribe_received,
             Packet::Unsubscribe(_) => &mut stats.packets_unsubscribe_received,
-            Packet::Pingreq => &mut stats.packets_pingreq_received,
+            Packet::Pingreq => {
+                stats.packets_pingresp_sent += 1;
+                stats.packets_sent += 1;
+                &mut stats.packets_pingreq_received
+            }
             Packet::Disconnect(_) => &mut stats.packets_disconnect_received,
             Packet::Auth(_) => &mut stats.packets_auth_received,
             _ => return,

@@ -239,7 +239,11 @@ fn a_session_does_as_its_model() {
                     if let Some(place) = place.filter(|_| ends) {
                         model.window.remove(place);
                     }
-                    assert_eq!(ended.is_some(), ends, "{kind:?} {id} {state:?}");
+                    assert_eq!(
+                        matches!(ended, Some(mqtt::session::Request::Acked)),
+                        ends,
+                        "{kind:?} {id} {state:?}"
+                    );
                 }
             }
             assert_eq!(out.closing().is_some(), model.over);

@@ -129,6 +129,13 @@ impl Wire {
         self.tls.is_some()
     }
 
+    /// Keying material that only the two ends of this TLS connection have (RFC 8446 §7.5); `None` without TLS,
+    /// and before its handshake is through.
+    pub fn keying_material(&self) -> Option<[u8; 32]> {
+        let tls = self.tls.as_ref()?;
+        tls.export_keying_material([0; 32], b"EXPORTER-flockmq-bus", None).ok()
+    }
+
     /// Pushes out what TLS still holds. `true`: nothing is left.
     pub fn push(&mut self) -> io::Result<bool> {
         let Some(tls) = &mut self.tls else { return Ok(true) };

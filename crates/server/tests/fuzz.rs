@@ -94,7 +94,6 @@ fn handshakes() {
         cluster: ClusterId { born_at: 9, id: NodeId([byte; 16]) },
         cookies: vec![b"cookie".to_vec()],
         capabilities: 7,
-        binding: Vec::new(),
     };
     let mut hello = Vec::new();
     let seeks = NodeName::parse("n2@127.0.0.1").unwrap();

@@ -10,7 +10,7 @@
 //!
 //! The cookie never travels. A proof binds both challenges, both identities, the lane and the role, so it
 //! can be neither replayed nor reflected. The dialler proves first: who knocks learns nothing that
-//! helps to guess the cookie. Secrecy is the business of TLS; its channel may be bound in by [`Local::binding`].
+//! helps to guess the cookie. Secrecy is the business of TLS; its channel may be bound in by [`Handshake::bind`].
 
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
@@ -46,7 +46,7 @@ pub enum Purpose {
     Control,
     /// The data lane with this number, from the dialler's shard of that number.
     Data(u16),
-    /// Only to learn who answers; closed by the dialler when it knows.
+    /// Only to learn who answers, of whatever name; closed by the dialler when it knows.
     Probe,
 }
 
@@ -84,8 +84,6 @@ pub struct Local {
     pub cookies: Vec<Vec<u8>>,
     /// What this node can do, a bit each.
     pub capabilities: u64,
-    /// Keying material of the TLS channel, the same on both sides; empty without.
-    pub binding: Vec<u8>,
 }
 
 /// The other side, proven.
@@ -150,6 +148,7 @@ pub struct Handshake {
     magic_seen: bool,
     step: Step,
     give_up_at: u64,
+    binding: Vec<u8>,
 }
 
 impl Handshake {
@@ -195,7 +194,14 @@ impl Handshake {
             magic_seen: false,
             step: Step::Hello,
             give_up_at: now.at + TIME_LIMIT,
+            binding: Vec::new(),
         }
+    }
+
+    /// Binds the proofs to the channel below: keying material of TLS, the same on both sides and on no other
+    /// channel, so that nobody between the two can pass proofs on. Before the first [`Self::receive`].
+    pub fn bind(&mut self, material: &[u8]) {
+        self.binding = material.to_vec();
     }
 
     /// Takes bytes from the socket; what must be written is appended to `out`.
@@ -356,7 +362,7 @@ impl Handshake {
             (other, self.hello.as_slice())
         };
         let mut hash = Sha256::new();
-        for part in [dialler, acceptor, &self.local.binding] {
+        for part in [dialler, acceptor, &self.binding] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
@@ -393,7 +399,9 @@ impl Handshake {
                 .cookies()
                 .position(|cookie| mac(cookie, b"dialler", transcript).verify_slice(proof).is_ok());
             if let Some(index) = fits {
-                if seeks.is_some_and(|seeks| *seeks != self.local.name) {
+                // Who only looks learns who it is.
+                let sought = peer.purpose != Purpose::Probe;
+                if sought && seeks.is_some_and(|seeks| *seeks != self.local.name) {
                     return Err(refuse(out, Cause::NameMismatch));
                 }
                 let cookie = self.local.cookies[index].as_slice();
@@ -422,7 +430,7 @@ impl Handshake {
         let (Some(proof), Some(index)) = (proof, index) else { return Err(Cause::NotAPeer) };
         let cookie = self.cookies().nth(index).ok_or(Cause::BadCookie)?;
         mac(cookie, b"acceptor", transcript).verify_slice(proof).map_err(|_| Cause::BadCookie)?;
-        if self.seeks.as_ref().is_some_and(|seeks| *seeks != peer.name) {
+        if self.purpose != Purpose::Probe && self.seeks.as_ref().is_some_and(|seeks| *seeks != peer.name) {
             return Err(Cause::NameMismatch);
         }
         peer.by_further_cookie = index > 0;

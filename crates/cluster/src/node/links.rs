@@ -67,7 +67,10 @@ impl Node {
         let epoch = self.epoch();
         let entry = self.peers.entry(peer.id).or_insert_with(|| Peer::new(peer, epoch, now.at));
         entry.name = peer.name.clone();
-        entry.cluster = peer.cluster;
+        // A node once taken in stays in; a handshake that began before may tell otherwise.
+        if entry.cluster != self.own.cluster {
+            entry.cluster = peer.cluster;
+        }
         entry.link = Some(Link { id: link, since: now.at, dialled_by });
         entry.heard_at = now.at;
         entry.linger_until = now.at + LINGER;

@@ -151,7 +151,7 @@ impl Node {
         }
     }
 
-    /// The link to a node is gone: what was said on it is said again on the next.
+    /// The link to a node is gone, or what was said on it is: it is said again on the next.
     pub(super) fn link_lost(&mut self, id: NodeId, fx: &mut dyn Effects) {
         if let Doing::Joining(join) = &mut self.doing {
             match join.step {
@@ -307,7 +307,9 @@ impl Node {
 
     pub(super) fn take_join_commit(&mut self, from: NodeId, fx: &mut dyn Effects) {
         let Some(name) = self.peers.get(&from).map(|peer| peer.name.clone()) else { return };
-        let granted = self.granted.contains_key(&name) && !self.doing.is_wiping();
+        // A member that asks again has not heard that it is one.
+        let granted = self.granted.contains_key(&name) || self.own.members.is_member(from);
+        let granted = granted && !self.doing.is_wiping();
         let refused =
             if granted { self.name_is_free(from, &name).err() } else { Some(Cause::JoinInProgress) };
         if let Some(cause) = refused {
@@ -573,6 +575,11 @@ impl Node {
         let gone = self.own.members.find(from).is_some_and(|m| m.state.is_final());
         if cluster != self.own.cluster || gone {
             return;
+        }
+        // It may have been taken in since it was greeted.
+        if let Some(peer) = self.peers.get_mut(&from) {
+            self.unsettled |= peer.cluster != cluster;
+            peer.cluster = cluster;
         }
         let own = self.own.id;
         if records.iter().any(|record| record.id == own && record.state.is_final()) {

@@ -40,6 +40,9 @@ impl Node {
         let sound = peer.lane.receive(bytes, now, &mut inbox).is_ok();
         if inbox.resumed {
             peer.greeted &= !inbox.fresh;
+            if inbox.fresh {
+                self.link_lost(id, fx);
+            }
             self.settle_peers(fx);
         }
         for (kind, start, end) in inbox.frames {

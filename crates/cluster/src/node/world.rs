@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::*;
-use crate::bus::handshake::{Handshake, Local, Progress, Purpose};
+use crate::bus::handshake::{Handshake, Local, Peer as Proven, Progress, Purpose};
 use crate::effects::{Asked, Records, RequestId, VisitEntries, VisitRecords, Wipe};
 use crate::replica::Buckets;
 
@@ -155,6 +155,16 @@ pub(crate) struct Place {
 struct Wire {
     ends: [(usize, LinkId); 2],
     flying: [VecDeque<(u64, Vec<u8>)>; 2],
+    /// The ends whose node does not know yet that the handshake is over.
+    fresh: [Option<Fresh>; 2],
+}
+
+/// The end of a handshake on its way to its node, which may become another one meanwhile.
+struct Fresh {
+    at: u64,
+    dial: Option<DialId>,
+    peer: Proven,
+    own: NodeId,
 }
 
 pub(crate) struct World {
@@ -162,6 +172,8 @@ pub(crate) struct World {
     wires: Vec<Wire>,
     cut: BTreeSet<(usize, usize)>,
     pub at: u64,
+    /// What repeats this run.
+    seed: u64,
     rng: StdRng,
     serial: u64,
 }
@@ -173,6 +185,7 @@ impl World {
             wires: Vec::new(),
             cut: BTreeSet::new(),
             at: 0,
+            seed,
             rng: StdRng::seed_from_u64(seed),
             serial: 0,
         };
@@ -227,9 +240,47 @@ impl World {
 
     pub fn break_wires(&mut self, hit: impl Fn(usize, usize) -> bool) {
         let broken: Vec<_> = self.wires.extract_if(.., |wire| hit(wire.ends[0].0, wire.ends[1].0)).collect();
-        for wire in broken {
-            for (host, link) in wire.ends {
-                self.input(host, |node, now, fx| node.link_down(link, now, fx));
+        for mut wire in broken {
+            for side in 0..2 {
+                self.end_of(&mut wire, side);
+            }
+        }
+    }
+
+    /// What a node hears when a wire has ended.
+    fn end_of(&mut self, wire: &mut Wire, side: usize) {
+        let (host, link) = wire.ends[side];
+        if let Some(Fresh { dial, peer, own, .. }) = wire.fresh[side].take() {
+            if self.places[host].node.as_ref().is_none_or(|node| node.identity().id != own) {
+                // A handshake that began before the node became another one is void.
+                if let Some(dial) = dial {
+                    self.input(host, |node, now, fx| node.dial_failed(dial, Cause::Closed, now, fx));
+                }
+                return;
+            }
+            self.input(host, |node, now, fx| node.link_up(link, dial, &peer, now, fx));
+        }
+        self.input(host, |node, now, fx| node.link_down(link, now, fx));
+    }
+
+    /// Tells nodes of the handshakes that are over.
+    fn bring_up(&mut self) {
+        for w in (0..self.wires.len()).rev() {
+            for side in 0..2 {
+                let at = self.at;
+                let Some(wire) = self.wires.get_mut(w) else { break };
+                let (host, link) = wire.ends[side];
+                let Some(fresh) = wire.fresh[side].take_if(|fresh| fresh.at <= at) else { continue };
+                if self.places[host].node.as_ref().is_some_and(|node| node.identity().id == fresh.own) {
+                    let Fresh { dial, peer, .. } = fresh;
+                    self.input(host, |node, now, fx| node.link_up(link, dial, &peer, now, fx));
+                } else {
+                    wire.fresh[side] = Some(fresh);
+                    let mut wire = self.wires.remove(w);
+                    self.end_of(&mut wire, side);
+                    self.end_of(&mut wire, 1 - side);
+                    break;
+                }
             }
         }
     }
@@ -283,10 +334,13 @@ impl World {
             let (other, other_link) = wire.ends[1 - side];
             // What was sent arrives before the end does, unless the cut swallows both.
             if !self.cut.contains(&(i, other)) {
+                if wire.fresh[1 - side].is_some() {
+                    wire.flying[side].clear();
+                }
                 for (_, bytes) in wire.flying[side].drain(..) {
                     self.input(other, |node, now, fx| node.receive(other_link, &bytes, now, fx));
                 }
-                self.input(other, |node, now, fx| node.link_down(other_link, now, fx));
+                self.end_of(&mut wire, 1 - side);
             }
         }
         for (dial, name) in std::mem::take(&mut self.places[i].host.dials) {
@@ -312,7 +366,7 @@ impl World {
         let place = &self.places[i];
         let Identity { id, name, incarnation, cluster } = place.node.as_ref()?.identity();
         let cookies = vec![place.cookie.as_bytes().to_vec()];
-        Some(Local { id, name, incarnation, cluster, cookies, capabilities: 1, binding: Vec::new() })
+        Some(Local { id, name, incarnation, cluster, cookies, capabilities: 1 })
     }
 
     /// The whole handshake at once, by the real machine.
@@ -325,6 +379,7 @@ impl World {
             return self.input(from, |node, now, fx| node.dial_failed(dial, Cause::TimedOut, now, fx));
         }
         let ours = self.local(from).expect("who dials runs");
+        let owns = [ours.id, theirs.id];
         let (mut there, mut back) = (Vec::new(), Vec::new());
         let (now, nonces): (_, [[u8; 32]; 2]) = (Now::new(self.at, 0), self.rng.random());
         let mut a = Handshake::dial(ours, name.clone(), Purpose::Control, nonces[0], now, &mut there);
@@ -337,10 +392,15 @@ impl World {
                 (Progress::Done { peer: b_seen, .. }, Progress::Done { peer: a_seen, .. }) => {
                     self.serial += 1;
                     let link = LinkId(self.serial);
-                    self.wires.push(Wire { ends: [(from, link), (to, link)], flying: Default::default() });
-                    self.input(from, |node, now, fx| node.link_up(link, Some(dial), &b_seen, now, fx));
-                    let a_seen = a_seen.clone();
-                    return self.input(to, |node, now, fx| node.link_up(link, None, &a_seen, now, fx));
+                    let mut fresh = |dial, peer: Proven, own| {
+                        // Mostly soon; sometimes the thread is busy.
+                        let longest = if self.rng.random_ratio(1, 8) { 60 } else { 2 };
+                        Some(Fresh { at: self.at + self.rng.random_range(0..longest), dial, peer, own })
+                    };
+                    let fresh = [fresh(Some(dial), b_seen, owns[0]), fresh(None, a_seen.clone(), owns[1])];
+                    let ends = [(from, link), (to, link)];
+                    self.wires.push(Wire { ends, flying: Default::default(), fresh });
+                    return;
                 }
                 (Progress::Close(cause), _) => {
                     return self.input(from, |node, now, fx| node.dial_failed(dial, cause, now, fx));
@@ -355,11 +415,14 @@ impl World {
         let end = self.at + millis;
         while self.at < end {
             self.at += 1;
+            self.bring_up();
             for w in 0..self.wires.len() {
                 for side in 0..2 {
                     while let Some(wire) = self.wires.get_mut(w) {
                         let (from, to) = (wire.ends[side].0, wire.ends[1 - side]);
-                        if wire.flying[side].front().is_none_or(|(at, _)| *at > self.at) {
+                        if wire.fresh[1 - side].is_some()
+                            || wire.flying[side].front().is_none_or(|(at, _)| *at > self.at)
+                        {
                             break;
                         }
                         if self.cut.contains(&(from, to.0)) {
@@ -450,13 +513,14 @@ impl World {
             assert_eq!(
                 node.status(),
                 Status { running: names.clone(), stopped: vec![] },
-                "as seen by n{i} at {}",
-                self.at
+                "as seen by n{i} at {}, seed {}",
+                self.at,
+                self.seed
             );
-            assert_eq!(node.members_digest(), first.members_digest(), "members of n{i}");
-            assert_eq!(node.table_digests(), first.table_digests(), "tables of n{i}");
+            assert_eq!(node.members_digest(), first.members_digest(), "members of n{i}, seed {}", self.seed);
+            assert_eq!(node.table_digests(), first.table_digests(), "tables of n{i}, seed {}", self.seed);
             let digest = |i: usize| self.places[i].host.records.1.digest();
-            assert_eq!(digest(*i), digest(of[0]), "maps of n{i}");
+            assert_eq!(digest(*i), digest(of[0]), "maps of n{i}, seed {}", self.seed);
             for j in of.iter().filter(|j| *j != i) {
                 let own: Vec<_> = self.places[*j]
                     .host

@@ -148,6 +148,8 @@ pub enum Request<'p> {
     Unsubscribe(Unsubscribe<'p>),
     /// A message has arrived at the client; there may be room for the next.
     Acked,
+    /// The client has acknowledged what is not under way. Nothing is to be done.
+    Missed,
     /// The client said good-bye: with the will published or not, and perhaps another session expiry.
     Disconnect {
         /// The will is published.
@@ -352,39 +354,37 @@ impl Session {
 
     fn receive_ack<'p>(&mut self, ack: &Ack<'_>, now: Now, out: &mut Out) -> Option<Request<'p>> {
         let id = ack.packet_id;
-        let is_acked = match ack.kind {
+        let received = match ack.kind {
             AckKind::Pubrel => {
                 // After a break a client may not know that it was released: no error then (§3.7.2.1).
-                let known = self.incoming.release(id) || self.rules.is_resumed;
-                let reason = if known { Reason::Success } else { Reason::PacketIdNotFound };
+                let known = self.incoming.release(id);
+                let in_order = known || self.rules.is_resumed;
+                let reason = if in_order { Reason::Success } else { Reason::PacketIdNotFound };
                 self.answer(Ack::new(AckKind::Pubcomp, id, reason), out);
-                false
+                return (!known).then_some(Request::Missed);
             }
             AckKind::Pubrec => match self.outgoing.pubrec(id, ack.reason) {
                 Received::Release(reason) => {
                     self.answer(Ack::new(AckKind::Pubrel, id, reason), out);
-                    false
+                    return (reason != Reason::Success).then_some(Request::Missed);
                 }
-                Received::Ended => true,
-                Received::Unknown => false,
-                Received::Wrong => {
-                    self.close(Reason::ProtocolError, out);
-                    return None;
-                }
+                received => received,
             },
-            AckKind::Puback | AckKind::Pubcomp => match self.outgoing.finish(id, ack.kind) {
-                Received::Wrong => {
-                    self.close(Reason::ProtocolError, out);
-                    return None;
-                }
-                received => received == Received::Ended,
-            },
+            AckKind::Puback | AckKind::Pubcomp => self.outgoing.finish(id, ack.kind),
         };
-        if is_acked {
-            let epoch = Epoch(self.epoch_at_zero.0.saturating_add(now.0));
-            self.outgoing.send_unsent(self.receiver(), epoch, out);
+        match received {
+            Received::Ended => {
+                let epoch = Epoch(self.epoch_at_zero.0.saturating_add(now.0));
+                self.outgoing.send_unsent(self.receiver(), epoch, out);
+                Some(Request::Acked)
+            }
+            Received::Unknown => Some(Request::Missed),
+            Received::Wrong => {
+                self.close(Reason::ProtocolError, out);
+                None
+            }
+            Received::Release(_) => None,
         }
-        is_acked.then_some(Request::Acked)
     }
 
     fn receive_disconnect<'p>(&mut self, packet: &Disconnect<'_>, out: &mut Out) -> Option<Request<'p>> {

@@ -145,7 +145,6 @@ impl NodeFx {
             cluster: identity.cluster,
             cookies: self.bus.cookies.clone(),
             capabilities: 0,
-            binding: Vec::new(),
         });
     }
 

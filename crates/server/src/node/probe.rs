@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::bus::handshake::{Local, Peer, Purpose};
+use cluster::bus::handshake::{Local, MAGIC, Peer, Purpose};
 use cluster::{Cause, NodeName};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -50,8 +50,8 @@ impl Prober {
     /// Why that is not known.
     pub async fn who(&self, name: NodeName) -> Result<Peer, Cause> {
         let local = self.local.read().clone().ok_or(Cause::Closed)?;
-        let (peer, ..) = bus::dial(&self.bus, local, name, Purpose::Probe, &self.clock).await?;
-        Ok(peer)
+        let (peer, ..) = bus::dial(&self.bus, local, name.clone(), Purpose::Probe, &self.clock).await?;
+        if peer.name == name { Ok(peer) } else { Err(Cause::NameMismatch) }
     }
 
     async fn ask(&self, address: SocketAddr, name: &str, question: u8) -> Result<(String, About), Cause> {
@@ -68,26 +68,44 @@ impl Prober {
         let about = serde_json::from_slice(&answer).map_err(|_| Cause::IncompatibleVersion)?;
         Ok((peer.name.to_string(), about))
     }
+
+    async fn explain(&self, cause: Cause, address: SocketAddr) -> HelloError {
+        match cause {
+            Cause::BadCookie => HelloError::Cookie,
+            Cause::IncompatibleVersion => HelloError::Version(0..=0),
+            Cause::NameMismatch => HelloError::Name("by another name".into()),
+            Cause::BadCertificate | Cause::NotAPeer | Cause::Closed => {
+                // Spoken to in the other way it may show what it is.
+                let encrypted = self.bus.tls.is_some();
+                let words = if encrypted { empty_hello() } else { bus::tls_hello().unwrap_or_default() };
+                match bus::first_bytes(address, &words).await {
+                    Some(bytes) if encrypted && bytes.starts_with(&MAGIC) => HelloError::TlsHere,
+                    // A record of TLS: of a handshake, or an alert.
+                    Some([0x15 | 0x16, 3, ..]) if !encrypted => HelloError::TlsThere,
+                    _ if cause == Cause::BadCertificate => {
+                        HelloError::Certificate("this node's, or that one's".into())
+                    }
+                    _ => HelloError::Stranger("something that is no node of this product".into()),
+                }
+            }
+            _ => HelloError::Silent,
+        }
+    }
 }
 
 impl Probe for Prober {
     async fn hello(&self, address: SocketAddr, name: &str) -> Result<Hello, HelloError> {
         let before = Clock::epoch().0;
-        let (name, about) = self.ask(address, name, WHO).await.map_err(|cause| match cause {
-            Cause::BadCookie => HelloError::Cookie,
-            Cause::BadCertificate => HelloError::Certificate("this node's, or that one's".into()),
-            Cause::IncompatibleVersion => HelloError::Version(0..=0),
-            Cause::NameMismatch => HelloError::Name("by another name".into()),
-            Cause::NotAPeer => HelloError::Stranger("something that is no node of this product".into()),
-            Cause::Closed if self.bus.tls.is_some() => HelloError::TlsHere,
-            Cause::Closed => {
-                HelloError::Stranger("it hangs up at once; it may speak TLS, or be another program".into())
-            }
-            _ => HelloError::Silent,
-        })?;
+        let (is, about) = match self.ask(address, name, WHO).await {
+            Ok(answer) => answer,
+            Err(cause) => return Err(self.explain(cause, address).await),
+        };
+        if is != name {
+            return Err(HelloError::Name(is));
+        }
         let own_clock_ms = (before + Clock::epoch().0) / 2;
         Ok(Hello {
-            name,
+            name: is,
             version: about.version,
             clock_ms: about.clock_ms,
             own_clock_ms,
@@ -126,8 +144,12 @@ pub(super) async fn serve(
             }
         }
         let trouble = if question == Some(BACK) {
-            let dialled = bus::dial(&bus_settings, local, asker, Purpose::Probe, &clock).await;
-            dialled.err().map(|cause| cause.word().to_owned())
+            let dialled = bus::dial(&bus_settings, local, asker.clone(), Purpose::Probe, &clock).await;
+            match dialled {
+                Ok((peer, ..)) if peer.name == asker => None,
+                Ok((peer, ..)) => Some(format!("{} answers in its place", peer.name)),
+                Err(cause) => Some(cause.word().to_owned()),
+            }
         } else {
             None
         };
@@ -141,6 +163,11 @@ pub(super) async fn serve(
     });
     // Whoever looks has its own time limit and its own words for silence.
     let _ = served.await;
+}
+
+/// What a node that does not use TLS refuses in its own words.
+fn empty_hello() -> Vec<u8> {
+    [&MAGIC[..], &[0, 1, 1]].concat()
 }
 
 async fn write(wire: &mut AsyncWire, mut bytes: &[u8]) -> io::Result<()> {

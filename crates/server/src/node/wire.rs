@@ -43,6 +43,11 @@ impl AsyncWire {
         self.0.get_mut().write_vectored(&[IoSlice::new(bytes)])
     }
 
+    /// See [`Wire::keying_material`].
+    pub fn keying_material(&self) -> Option<[u8; 32]> {
+        self.0.get_ref().keying_material()
+    }
+
     /// Pushes out what TLS still holds. `true`: nothing is left.
     pub fn try_push(&mut self) -> io::Result<bool> {
         self.0.get_mut().push()

@@ -148,7 +148,7 @@ impl World {
         let process = self.hosts[host].process.as_ref()?;
         let Identity { id, name, incarnation, cluster } = process.identity();
         let cookies = vec![b"cookie".to_vec()];
-        Some(Local { id, name, incarnation, cluster, cookies, capabilities: 1, binding: Vec::new() })
+        Some(Local { id, name, incarnation, cluster, cookies, capabilities: 1 })
     }
 
     /// The whole handshake, by the real machine: who answers, as each side sees the other.

@@ -8,7 +8,6 @@ fn local(name: &str, byte: u8, cookies: &[&str]) -> Local {
         cluster: ClusterId { born_at: 9, id: NodeId([byte; 16]) },
         cookies: cookies.iter().map(|c| c.as_bytes().to_vec()).collect(),
         capabilities: 7,
-        binding: Vec::new(),
     }
 }
 
@@ -80,10 +79,36 @@ fn reaching_oneself_is_noticed() {
 
 #[test]
 fn another_tls_channel_spoils_the_proof() {
-    let mut bound = local("a@h", 1, &["s"]);
-    bound.binding = b"channel".to_vec();
-    let (a, _) = run(bound, local("b@h", 2, &["s"]), "b@h", 100);
-    assert_eq!(a, Progress::Close(Cause::BadCookie));
+    for (theirs, fits) in [("channel", true), ("other channel", false)] {
+        let (mut said, mut answer) = (Vec::new(), Vec::new());
+        let now = Now::default();
+        let mut dialler =
+            Handshake::dial(local("a@h", 1, &["s"]), name("b@h"), Purpose::Control, [1; 32], now, &mut said);
+        let mut acceptor = Handshake::accept(local("b@h", 2, &["s"]), [2; 32], now);
+        dialler.bind(b"channel");
+        acceptor.bind(theirs.as_bytes());
+        acceptor.receive(&said, &mut answer);
+        said.clear();
+        dialler.receive(&answer, &mut said);
+        let end = acceptor.receive(&said, &mut answer);
+        assert_eq!(matches!(end, Progress::Done { .. }), fits, "{end:?}");
+        assert!(fits || end == Progress::Close(Cause::BadCookie));
+    }
+}
+
+#[test]
+fn who_only_looks_learns_the_name_of_whoever_answers() {
+    let (mut said, mut answer) = (Vec::new(), Vec::new());
+    let now = Now::default();
+    let mut dialler =
+        Handshake::dial(local("a@h", 1, &["s"]), name("c@h"), Purpose::Probe, [1; 32], now, &mut said);
+    let mut acceptor = Handshake::accept(local("b@h", 2, &["s"]), [2; 32], now);
+    acceptor.receive(&said, &mut answer);
+    said.clear();
+    dialler.receive(&std::mem::take(&mut answer), &mut said);
+    assert!(matches!(acceptor.receive(&said, &mut answer), Progress::Done { .. }));
+    let Progress::Done { peer, .. } = dialler.receive(&answer, &mut said) else { panic!("refused") };
+    assert_eq!(peer.name.as_str(), "b@h");
 }
 
 #[test]
