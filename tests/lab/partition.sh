@@ -15,6 +15,9 @@ for h in s1 s2 s3; do until_ok 10 ctl $h clients show "stays-$h" || fail "no cli
 since() { ctl "$1" clients show "stays-$1" | grep -o ' connected_at=[0-9]*'; }
 before=$(for h in s1 s2 s3; do since $h; done)
 
+on s2 mosquitto_sub -h 127.0.0.1 -t '$SYS/brokers/+/alarms/#' -i watcher -v >"$DIR/alarms" &
+until_ok 10 ctl s2 clients show watcher || fail "no watcher"
+
 for cut in "partition s1 s2,s3" "oneway s1 s2,s3"; do
 	echo "-- $cut"
 	$NET $cut
@@ -32,5 +35,8 @@ for cut in "partition s1 s2,s3" "oneway s1 s2,s3"; do
 	done
 	arrives s1 s2 s3
 	arrives s3 s1
+done
+for word in activate deactivate; do
+	until_ok 10 grep -q "brokers/$n2/alarms/$word .*\"name\":\"partition\"" "$DIR/alarms" || fail "no alarm: $(cat "$DIR/alarms")"
 done
 [[ $(for h in s1 s2 s3; do since $h; done) == "$before" ]] || fail "clients were dropped: $before"

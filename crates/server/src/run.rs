@@ -112,6 +112,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
         board.clone(),
     ));
     operator.clone().serve_peers(&mut control);
+    crate::sys::publish_alarms(&operator, &mut control);
     if let Some(qos) = settings.modules.presence_qos.and_then(mqtt::QoS::from_bits) {
         crate::sys::publish_presence(&operator, &mut control, qos);
     }

@@ -67,6 +67,15 @@ async fn publish_heartbeat(operator: &Operator) {
     say(operator, format!("$SYS/brokers/{node}/datetime"), words::local_time(Clock::epoch().0), false);
 }
 
+/// Publishes alarms from now on.
+pub fn publish_alarms(operator: &Arc<Operator>, control: &mut Control) {
+    let operator = operator.clone();
+    control.on_alarm(Box::new(move |alarm| {
+        let topic = format!("$SYS/brokers/{}/alarms/{}", operator.name, alarm.word());
+        say(&operator, topic, alarm.to_json().to_string(), false);
+    }));
+}
+
 /// Publishes what becomes of clients from now on, with that QoS: 4.4's module `presence`.
 pub fn publish_presence(operator: &Arc<Operator>, control: &mut Control, qos: QoS) {
     let operator = operator.clone();

@@ -21,6 +21,7 @@ use cluster::{
 };
 use tokio::sync::{Notify, oneshot};
 
+use crate::alarms::{Alarm, Alarms};
 use crate::inbox::{Inbox, Sender};
 use crate::shard::{AllOrNothing, Clock, Note, ShardHandle, ShardMessage, Shared};
 use crate::stream::Wire;
@@ -108,6 +109,7 @@ pub struct Control {
     command_serial: u64,
     started: Instant,
     members_changed: Arc<Notify>,
+    alarms: Alarms,
 }
 
 impl Control {
@@ -123,7 +125,14 @@ impl Control {
             node.loaded(*stamp);
         }
         fx.identity(&node.identity());
-        Ok(Control { node, fx, command_serial: 0, started: Instant::now(), members_changed: Arc::default() })
+        Ok(Control {
+            node,
+            fx,
+            command_serial: 0,
+            started: Instant::now(),
+            members_changed: Arc::default(),
+            alarms: Alarms::default(),
+        })
     }
 
     /// Who this node is.
@@ -358,8 +367,14 @@ impl Control {
             Event::Partition(names) => {
                 let names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
                 tracing::warn!(?names, "members are silent: the network may be cut");
+                let first = names.into_iter().next().unwrap_or_default();
+                let message = format!("Partition occurs at node {first}");
+                self.alarms.activate("partition", serde_json::json!({ "occurred": first }), message);
             }
-            Event::Healed { together } => tracing::warn!(together, "nobody is cut off any more"),
+            Event::Healed { together: true } => self.alarms.deactivate("partition"),
+            Event::Healed { together: false } => tracing::warn!(
+                "the other side of the partition is reached again; cluster.autoheal is off: `emqx_ctl cluster heal` brings them together"
+            ),
             Event::Unreachable { name, cause } => {
                 tracing::info!(node = %name, %cause, "a member cannot be reached");
             }
@@ -436,6 +451,11 @@ impl Control {
     /// Hands questions of other nodes to whoever answers operators.
     pub fn serve_with(&mut self, serve: effects::ServeApi) {
         self.fx.serve = Some(serve);
+    }
+
+    /// Tells whoever publishes them of alarms.
+    pub fn on_alarm(&mut self, tell: Box<dyn Fn(Alarm)>) {
+        self.alarms.listen(tell);
     }
 
     /// Tells whoever publishes it what becomes of clients.

@@ -67,6 +67,11 @@ impl Zones {
         SocketAddr::from(([127, 0, 0, 1], self.0.port(port)))
     }
 
+    /// Waits until the node says this of a client: what was accepted from a publisher may be on its way to it.
+    fn shows(&self, id: &str, words: &str) {
+        until(&format!("{id} has {words}"), || self.0.ctl(&["clients", "show", id]).out.contains(words));
+    }
+
     fn client(&self, zone: &str, id: &str) -> Client {
         Connect::new(self.at(zone), id).open()
     }
@@ -222,6 +227,7 @@ fn the_queue_keeps_the_newest_and_no_qos_0(zones: &Zones) {
     for n in 0..6 {
         publisher.publish("q", &n.to_string(), 1);
     }
+    zones.shows("queue", "dropped_msgs=4,");
     let mut back = connect().open();
     let got: Vec<String> = (0..3).map(|_| back.message().text()).collect();
     assert_eq!(
@@ -239,6 +245,7 @@ fn some_topics_go_first(zones: &Zones) {
     for topic in ["p/other", "p/low", "p/high", "p/low", "p/high"] {
         publisher.publish(topic, "", 1);
     }
+    zones.shows("ranked", "enqueued_msgs=5,");
     let mut back = connect().open();
     let got: Vec<String> = (0..5).map(|_| back.message().topic).collect();
     assert_eq!(got, ["p/high", "p/high", "p/low", "p/low", "p/other"]);
