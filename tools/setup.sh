@@ -54,7 +54,7 @@ clients() {
 
 lab() {
 	local c
-	for c in ip:iproute2 nft:nftables iptables:iptables unshare:util-linux pgrep:procps ping:iputils-ping openssl:openssl python3:python3; do
+	for c in epmd:erlang-base ip:iproute2 nft:nftables iptables:iptables unshare:util-linux pgrep:procps ping:iputils-ping openssl:openssl python3:python3; do
 		command -v "${c%%:*}" >/dev/null || apt "${c#*:}"
 	done
 }

@@ -7,6 +7,7 @@ mod chance;
 pub mod cli;
 pub mod ctl;
 pub mod discover;
+pub mod epmd;
 pub mod inbox;
 pub mod listen;
 pub mod listener;

@@ -18,6 +18,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::api;
 use crate::cli::{Ready, StartError};
 use crate::discover::{self, Board};
+use crate::epmd::{self, Registration};
 use crate::listener::Listener;
 use crate::node::{self, BusSettings, Control, ControlHandle, Parts};
 use crate::operator::Operator;
@@ -56,6 +57,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
     let bus = bus_settings(&settings);
     bus.check().map_err(|why| StartError(format!("TLS between nodes cannot be used: {why}")))?;
     let bus_socket = bind_bus(&settings)?;
+    let registration = register(&settings, &name, &bus_socket).await?;
     let zones = Zones::of(&settings);
     let bound = bind_listeners(&settings, &zones, shards)?;
 
@@ -131,6 +133,10 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
     let prober = node::Prober { bus: bus.clone(), local: control.fx().local(), clock: clock.clone() };
     let accepting = node::accept(accepting, bus, own, clock.clone(), sender.clone(), board.clone());
     let accepting = tokio::task::spawn_local(accepting);
+    if let Some(registration) = registration {
+        // Ends with the process: so long the name is its.
+        tokio::task::spawn_local(registration.keep());
+    }
     let (end_control, control_ends) = oneshot::channel();
     let members_changed = control.members_changed();
     let controlling = tokio::task::spawn_local(control.run(inbox, bell, control_ends));
@@ -206,6 +212,7 @@ fn bus_settings(settings: &Settings) -> BusSettings {
     let cookies = std::iter::once(&settings.node.cookie).chain(&settings.node.cookie_accept);
     BusSettings {
         ipv6: settings.cluster.proto_dist == settings::ProtoDist::Inet6Tcp,
+        epmd: settings.node.epmd,
         tls: (settings.cluster.proto_dist == settings::ProtoDist::InetTls)
             .then(|| settings.node.ssl_dist_optfile.clone())
             .flatten()
@@ -215,19 +222,48 @@ fn bus_settings(settings: &Settings) -> BusSettings {
 }
 
 fn bind_bus(settings: &Settings) -> Result<std::net::TcpListener, StartError> {
-    let mut address = settings.peer_address();
-    if settings.cluster.proto_dist == settings::ProtoDist::Inet6Tcp && address.ip().is_unspecified() {
-        address.set_ip(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
-    }
-    node::listen(address).map_err(|error| {
-        let port = address.port();
-        StartError(match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                format!("Protocol 'ekka': register/listen error: \"port {port} is in use\"")
+    let protocol = if settings.node.epmd.is_some() { "inet_tcp" } else { "ekka" };
+    let refused = |why: String| StartError(format!("Protocol '{protocol}': register/listen error: {why}"));
+    let (mut first, mut last) = (None, 0);
+    for mut address in settings.peer_addresses() {
+        if settings.cluster.proto_dist == settings::ProtoDist::Inet6Tcp && address.ip().is_unspecified() {
+            address.set_ip(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        }
+        match node::listen(address) {
+            Ok(socket) => return Ok(socket),
+            Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
+                last = address.port();
+                first.get_or_insert(last);
             }
-            _ => format!("Protocol 'ekka': register/listen error: {address}: {error}"),
-        })
-    })
+            Err(error) => return Err(refused(format!("{address}: {error}"))),
+        }
+    }
+    let first = first.unwrap_or(last);
+    Err(refused(if first == last {
+        format!("\"port {first} is in use\"")
+    } else {
+        format!("\"the ports {first} to {last} (node.dist_listen_min to node.dist_listen_max) are in use\"")
+    }))
+}
+
+/// In epmd mode: the name and the port, where peers look for them.
+async fn register(
+    settings: &Settings,
+    name: &cluster::NodeName,
+    bus_socket: &std::net::TcpListener,
+) -> Result<Option<Registration>, StartError> {
+    let Some(epmd) = settings.node.epmd else { return Ok(None) };
+    let port = bus_socket.local_addr().map_err(|e| StartError(format!("The cluster port: {e}")))?.port();
+    let ipv6 = settings.cluster.proto_dist == settings::ProtoDist::Inet6Tcp;
+    match Registration::new(name.short(), port, epmd, ipv6).await {
+        Ok(registration) => Ok(Some(registration)),
+        Err(epmd::Refused::Taken) => Err(StartError(format!(
+            "Protocol 'inet_tcp': the name {name} seems to be in use by another Erlang node"
+        ))),
+        Err(epmd::Refused::NoEpmd(why)) => {
+            Err(StartError(format!("The port mapper (epmd) on port {epmd} does not answer: {why}")))
+        }
+    }
 }
 
 fn cluster_setup(settings: &Settings, name: cluster::NodeName) -> Result<cluster::Setup, StartError> {

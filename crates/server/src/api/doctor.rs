@@ -9,18 +9,17 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::shapes::{Finding, Verdict};
+use crate::epmd;
 
 /// The whole examination, however many nodes.
 const EXAMINATION_MAX: Duration = Duration::from_millis(9_500);
 const RESOLVE_MAX: Duration = Duration::from_secs(3);
 const CONNECT_MAX: Duration = Duration::from_secs(2);
-const EPMD_MAX: Duration = Duration::from_secs(1);
 const HELLO_MAX: Duration = Duration::from_secs(2);
 const WAY_BACK_MAX: Duration = Duration::from_secs(3);
 
@@ -30,16 +29,13 @@ const CLOCK_APART_MAX_MS: u64 = 2_000;
 /// A certificate that ends within this time is worth a word.
 const CERTIFICATE_LEFT_MIN_MS: u64 = 7 * 86_400_000;
 
-/// Where the port mapper of Erlang listens.
-const EPMD_PORT: u16 = 4369;
-
 /// How nodes find one another's port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PortMode {
     /// 4370 and the number at the end of the name.
     Ekka,
-    /// The port mapper on 4369 tells.
-    Epmd,
+    /// The port mapper (epmd) tells, which listens on this port of every host.
+    Epmd(u16),
 }
 
 /// What this node is, as far as the examination needs it.
@@ -252,14 +248,14 @@ async fn open_port(own: &Own, target: &str, addresses: &[IpAddr], report: &mut R
     for ip in addresses {
         let port = match own.mode {
             PortMode::Ekka => (own.ekka_port)(target),
-            PortMode::Epmd => match ask_epmd(*ip, target).await {
+            PortMode::Epmd(epmd) => match ask_epmd(*ip, epmd, target).await {
                 Ok(Some(port)) => port,
                 Ok(None) => {
                     last = format!("the port mapper (epmd) at {ip} knows no node of that name");
                     continue;
                 }
                 Err(why) => {
-                    last = format!("no port mapper (epmd) at {ip}:{EPMD_PORT}: {why}");
+                    last = format!("no port mapper (epmd) at {ip}:{epmd}: {why}");
                     continue;
                 }
             },
@@ -280,14 +276,14 @@ async fn open_port(own: &Own, target: &str, addresses: &[IpAddr], report: &mut R
         (PortMode::Ekka, Some(port), _) => format!(
             "it is in epmd mode (port {port}, WITH_EPMD is set there), this node in ekka mode: start both the same way"
         ),
-        (PortMode::Epmd, Some(port), _) => format!(
+        (PortMode::Epmd(_), Some(port), _) => format!(
             "it is in ekka mode (port {port}, WITH_EPMD is not set there), this node in epmd mode: start both the same way"
         ),
         (_, None, true) => {
             "start the node there (emqx start), or correct its name: the number at its end decides the port"
                 .into()
         }
-        (PortMode::Epmd, None, false) => {
+        (PortMode::Epmd(_), None, false) => {
             "start the node there with WITH_EPMD=1, and let port 4369 and its own through".into()
         }
         (PortMode::Ekka, None, false) => {
@@ -302,8 +298,8 @@ async fn open_port(own: &Own, target: &str, addresses: &[IpAddr], report: &mut R
 async fn other_mode(own: &Own, target: &str, addresses: &[IpAddr]) -> Option<u16> {
     let ip = *addresses.first()?;
     match own.mode {
-        PortMode::Ekka => ask_epmd(ip, target).await.ok().flatten(),
-        PortMode::Epmd => {
+        PortMode::Ekka => ask_epmd(ip, epmd::PORT, target).await.ok().flatten(),
+        PortMode::Epmd(_) => {
             let port = (own.ekka_port)(target);
             connect(SocketAddr::new(ip, port)).await.ok().map(|()| port)
         }
@@ -461,27 +457,9 @@ async fn connect(address: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// PORT_PLEASE2_REQ of the port mapper's protocol: the port of a node, None when it knows none of that name.
-async fn ask_epmd(ip: IpAddr, target: &str) -> io::Result<Option<u16>> {
-    const PORT_PLEASE2: u8 = 122;
-    const PORT2: u8 = 119;
-    let name = target.split('@').next().unwrap_or_default().as_bytes();
-    let length = u16::try_from(name.len() + 1).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let ask = async {
-        let mut stream = TcpStream::connect((ip, EPMD_PORT)).await?;
-        let mut request = length.to_be_bytes().to_vec();
-        request.push(PORT_PLEASE2);
-        request.extend_from_slice(name);
-        stream.write_all(&request).await?;
-        let mut head = [0; 2];
-        stream.read_exact(&mut head).await?;
-        match head {
-            [PORT2, 0] => Ok(Some(stream.read_u16().await?)),
-            [PORT2, _] => Ok(None),
-            _ => Err(io::Error::from(io::ErrorKind::InvalidData)),
-        }
-    };
-    timeout(EPMD_MAX, ask).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+/// The port of a node at the port mapper of that host, none when it knows none of that name.
+async fn ask_epmd(ip: IpAddr, epmd: u16, target: &str) -> io::Result<Option<u16>> {
+    epmd::lookup(ip, epmd, target.split('@').next().unwrap_or_default()).await
 }
 
 fn plainly(why: &io::Error) -> String {

@@ -1,7 +1,7 @@
 //! Connections between nodes: dialled, accepted, proven, and handed to whoever owns the lane.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct BusSettings {
     /// IPv6 alone.
     pub ipv6: bool,
+    /// Where epmd listens on every host, in epmd mode; without, the number in a node's name tells its port.
+    pub epmd: Option<u16>,
     /// The file of certificates where the wire is encrypted, and what its relative paths begin at.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// The cookie, and behind it those that peers may show.
@@ -88,11 +90,12 @@ pub async fn dial(
     purpose: Purpose,
     clock: &Clock,
 ) -> Result<(Peer, Wire, Vec<u8>), Cause> {
-    let port = cluster::port_of(name.short());
-    let addresses = resolve(name.host(), port, settings.ipv6).await?;
     let mut tcp = Err(Cause::TimedOut);
-    for address in addresses {
-        tcp = connect(address).await;
+    for ip in resolve(name.host(), settings.ipv6).await? {
+        tcp = match port(settings, ip, &name).await {
+            Ok(port) => connect(SocketAddr::new(ip, port)).await,
+            Err(cause) => Err(cause),
+        };
         if tcp.is_ok() {
             break;
         }
@@ -128,10 +131,21 @@ async fn greet(
     shake(wire, handshake, out).await
 }
 
-async fn resolve(host: &str, port: u16, ipv6: bool) -> Result<Vec<SocketAddr>, Cause> {
-    let found = tokio::time::timeout(CONNECT_LIMIT, tokio::net::lookup_host((host, port))).await;
-    let found: Vec<SocketAddr> = match found {
-        Ok(Ok(addresses)) => addresses.filter(|a| a.is_ipv6() == ipv6).collect(),
+/// Where that node waits for peers.
+async fn port(settings: &BusSettings, host: IpAddr, name: &NodeName) -> Result<u16, Cause> {
+    let Some(epmd) = settings.epmd else { return Ok(cluster::port_of(name.short())) };
+    match crate::epmd::lookup(host, epmd, name.short()).await {
+        Ok(Some(port)) => Ok(port),
+        Ok(None) => Err(Cause::NodeDown),
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => Err(Cause::NodeDown),
+        Err(_) => Err(Cause::TimedOut),
+    }
+}
+
+async fn resolve(host: &str, ipv6: bool) -> Result<Vec<IpAddr>, Cause> {
+    let found = tokio::time::timeout(CONNECT_LIMIT, tokio::net::lookup_host((host, 0))).await;
+    let found: Vec<IpAddr> = match found {
+        Ok(Ok(addresses)) => addresses.map(|a| a.ip()).filter(|ip| ip.is_ipv6() == ipv6).collect(),
         Ok(Err(_)) | Err(_) => Vec::new(),
     };
     if found.is_empty() { Err(Cause::TimedOut) } else { Ok(found) }

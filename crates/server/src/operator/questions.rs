@@ -250,7 +250,7 @@ impl api::Node for Operator {
         };
         let own = api::Own {
             name: self.name.clone(),
-            mode: api::PortMode::Ekka,
+            mode: self.bus.epmd.map_or(api::PortMode::Ekka, api::PortMode::Epmd),
             ekka_port: |name| cluster::port_of(name.split('@').next().unwrap_or(name)),
             ipv6: self.bus.ipv6,
             tls: self.bus.tls.is_some(),

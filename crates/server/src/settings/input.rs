@@ -61,9 +61,11 @@ impl Environment {
         self.variables.entry(name.to_owned()).or_insert_with(|| value.to_owned());
     }
 
-    /// Whether peers are found with epmd: any value but the empty one counts.
-    pub fn with_epmd(&self) -> bool {
-        self.variable("WITH_EPMD").is_some_and(|value| !value.is_empty())
+    /// Where epmd listens, if peers are found with it (`WITH_EPMD`: any value but the empty one counts).
+    pub fn epmd(&self) -> Option<u16> {
+        let with = self.variable("WITH_EPMD").is_some_and(|value| !value.is_empty());
+        let port = self.variable("ERL_EPMD_PORT").and_then(|text| text.parse().ok());
+        with.then(|| port.unwrap_or(crate::epmd::PORT))
     }
 
     /// The overrides in the order in which they apply: key, value (empty: the key is unset), and the variable's name.
@@ -235,8 +237,9 @@ mod tests {
     fn name_and_host_stand_in_for_an_empty_node_name() {
         let env = Environment::of([("EMQX_NODE_NAME", ""), ("EMQX_NAME", "c"), ("EMQX_HOST", "10.0.0.1")]);
         assert_eq!(env.overrides().last().map(|(_, value, _)| value.as_str()), Some("c@10.0.0.1"));
-        assert!(!Environment::of([("WITH_EPMD", "")]).with_epmd());
-        assert!(Environment::of([("WITH_EPMD", "0")]).with_epmd());
+        assert_eq!(Environment::of([("WITH_EPMD", "")]).epmd(), None);
+        assert_eq!(Environment::of([("WITH_EPMD", "0")]).epmd(), Some(4369));
+        assert_eq!(Environment::of([("WITH_EPMD", "1"), ("ERL_EPMD_PORT", "4400")]).epmd(), Some(4400));
     }
 
     #[test]

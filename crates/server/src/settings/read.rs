@@ -206,9 +206,10 @@ fn node(reader: &mut Reader, environment: &Environment) -> Node {
             phase: Phase::Validation,
         });
     }
-    let port = |reader: &mut Reader, key: &str| reader.number::<u16>(key).unwrap_or(6369);
-    let first = port(reader, "node.dist_listen_min");
-    let last = port(reader, "node.dist_listen_max");
+    // As in Erlang: without the first one the system chooses, without the last one the first is the only one.
+    let first = reader.number::<u16>("node.dist_listen_min").unwrap_or(0);
+    let last = reader.number::<u16>("node.dist_listen_max");
+    let last = if first == 0 { 0 } else { last.unwrap_or(first) };
     if last < first {
         reader.invalid("node.dist_listen_max", "must not be less than node.dist_listen_min");
     }
@@ -241,7 +242,7 @@ fn node(reader: &mut Reader, environment: &Environment) -> Node {
         dist_use_interface: interface.unwrap_or(everywhere),
         dist_listen: (first, last),
         ssl_dist_optfile: optfile,
-        epmd: environment.with_epmd(),
+        epmd: environment.epmd(),
         shards: reader.number("node.shards").unwrap_or(0),
         max_memory,
     }

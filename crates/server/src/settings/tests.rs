@@ -203,7 +203,8 @@ fn an_empty_file_gives_the_defaults_of_the_schema() {
     assert_eq!(settings.zones[""].max_packet_size, 1 << 20);
     assert_eq!(settings.zones[""].allow_anonymous, Anonymous::Deny);
     assert_eq!(settings.node.max_memory, MemoryLimit::Share);
-    assert_eq!(settings.peer_address().to_string(), "0.0.0.0:4370");
+    let addresses: Vec<_> = settings.peer_addresses().map(|a| a.to_string()).collect();
+    assert_eq!(addresses, ["0.0.0.0:4370"]);
 }
 
 #[test]

@@ -81,8 +81,8 @@ pub struct Node {
     /// The file of Erlang terms with the certificates for TLS between nodes; always there with `inet_tls`, and readable
     /// by [`ssl_dist::read`](super::ssl_dist::read).
     pub ssl_dist_optfile: Option<PathBuf>,
-    /// Whether `WITH_EPMD` is set.
-    pub epmd: bool,
+    /// Where epmd listens (`ERL_EPMD_PORT`), when `WITH_EPMD` is set.
+    pub epmd: Option<u16>,
     /// Threads that carry clients; 0 is one for each core.
     pub shards: usize,
     /// The limit of the node's memory.
@@ -654,9 +654,12 @@ pub struct Modules {
 }
 
 impl Settings {
-    /// The address on which this node waits for peers; the port follows from the name, see [`port_offset`].
-    pub fn peer_address(&self) -> SocketAddr {
-        SocketAddr::new(self.node.dist_use_interface, 4370 + port_offset(&self.node.name))
+    /// The addresses on which this node may wait for peers; the first free one is taken. In ekka mode it is one,
+    /// whose port follows from the name, see [`port_offset`].
+    pub fn peer_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let by_name = 4370 + port_offset(&self.node.name);
+        let (first, last) = if self.node.epmd.is_some() { self.node.dist_listen } else { (by_name, by_name) };
+        (first..=last).map(|port| SocketAddr::new(self.node.dist_use_interface, port))
     }
 
     /// Whether somebody may expect an effect of the key: it is a core setting, its plugin is switched on, or it is not as

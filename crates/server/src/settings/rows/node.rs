@@ -42,9 +42,9 @@ pub(super) const ROWS: &[Row] = settings! {
     /// The address on which this node waits for its peers.
     "node.dist_use_interface": Text ships "0.0.0.0";
     /// The first port that is tried for peers when WITH_EPMD is set.
-    "node.dist_listen_min": Integer ships "6369" => Later("ports by epmd (WITH_EPMD) are not there yet; peers connect to 4370 plus the number at the end of the name");
+    "node.dist_listen_min": Integer ships "6369";
     /// The last port that is tried for peers when WITH_EPMD is set.
-    "node.dist_listen_max": Integer ships "6369" => Later("ports by epmd (WITH_EPMD) are not there yet; peers connect to 4370 plus the number at the end of the name");
+    "node.dist_listen_max": Integer ships "6369";
     /// How many frames a backtrace of the virtual machine shows.
     "node.backtrace_depth": Integer = "16" ships "16" => NoEffect("there is no Erlang virtual machine here");
     /// Whether messages are forwarded to other nodes synchronously.
