@@ -54,9 +54,17 @@ clients() {
 
 lab() {
 	local c
-	for c in epmd:erlang-base ip:iproute2 nft:nftables iptables:iptables unshare:util-linux pgrep:procps ping:iputils-ping openssl:openssl python3:python3; do
+	for c in epmd:erlang-base etcd:etcd-server etcdctl:etcd-client curl:curl dig:bind9-dnsutils ip:iproute2 nft:nftables iptables:iptables unshare:util-linux pgrep:procps ping:iputils-ping openssl:openssl python3:python3; do
 		command -v "${c%%:*}" >/dev/null || apt "${c#*:}"
 	done
+	# A server that a package starts is none of ours: only the program is wanted.
+	[[ -x /usr/sbin/named ]] || { apt bind9; stop_service named; }
+	stop_service etcd
+}
+
+# stop_service NAME : where a package has started it just now.
+stop_service() {
+	if [[ -d /run/systemd/system ]]; then systemctl disable --now "$1" >/dev/null 2>&1 || true; fi
 }
 
 case ${1:-} in

@@ -158,7 +158,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
     }
     tracing::info!("the node stops");
     if let Some(discovering) = discovering {
-        discovering.abort();
+        discovering.end().await;
     }
     chores.abort();
     drain(&handles).await;

@@ -300,7 +300,6 @@ impl Node for Fake {
         Ok(Discovery {
             strategy: "static".into(),
             enabled: switch.unwrap_or(true),
-            note: String::new(),
             answer: switch.is_none().then_some(answer),
         })
     }

@@ -447,9 +447,6 @@ pub struct Discovery {
     pub strategy: String,
     /// Whether it acts; it does not after `cluster leave`.
     pub enabled: bool,
-    /// Why it does nothing although it is configured; empty otherwise.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub note: String,
     /// What the last round found; none before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<DiscoveryAnswer>,

@@ -167,9 +167,6 @@ fn set_discovery(call: &mut Call<'_>, wish: Value) -> Outcome {
 fn discovery_said(call: &mut Call<'_>, discovery: &Discovery) -> Outcome {
     let state = if discovery.enabled { "on" } else { "off" };
     let mut text = format!("Automatic cluster discovery ({}) is {state}.\n", plain(&discovery.strategy));
-    if !discovery.note.is_empty() {
-        let _ = writeln!(text, "{}", plain(&discovery.note));
-    }
     if let Some(answer) = &discovery.answer {
         let age = words::uptime(Duration::from_millis(answer.age_ms));
         let _ = writeln!(text, "Asked {age} ago: {}", plain(&answer.asked));

@@ -4,6 +4,10 @@
 //! Nobody ever leaves because of discovery: a name that vanishes removes no member.
 
 mod datagram;
+mod dns;
+mod etcd;
+mod http;
+mod k8s;
 mod mcast;
 mod round;
 mod seeds;
@@ -20,6 +24,9 @@ use tokio::task::JoinSet;
 use crate::api::shapes::DiscoveryAnswer;
 use crate::node::{ControlHandle, Prober};
 use crate::settings::{Cluster, Discovery};
+use dns::Dns;
+use etcd::Etcd;
+use k8s::K8s;
 use mcast::Mcast;
 use round::{Fate, Here, Reply, Round, Trouble};
 use seeds::Static;
@@ -64,12 +71,16 @@ impl Board {
 enum Strategy {
     Static(Static),
     Mcast(Box<Mcast>),
+    Dns(Dns),
+    Etcd(Box<Etcd>),
+    K8s(Box<K8s>),
 }
 
 impl Strategy {
-    fn of(settings: &Cluster, own: &NodeName, cookies: &[Vec<u8>]) -> Option<Strategy> {
-        match &settings.discovery {
-            Discovery::Static { seeds } => Some(Strategy::Static(Static::new(seeds))),
+    fn of(settings: &Cluster, own: &NodeName, cookies: &[Vec<u8>], board: &Arc<Board>) -> Option<Strategy> {
+        Some(match &settings.discovery {
+            Discovery::Manual => return None,
+            Discovery::Static { seeds } => Strategy::Static(Static::new(seeds)),
             Discovery::Mcast { addr, ports, iface, ttl, looped } => {
                 let reach = mcast::Reach {
                     group: *addr,
@@ -83,12 +94,32 @@ impl Strategy {
                     cluster: settings.name.clone(),
                     cookies: cookies.to_vec(),
                 };
-                Some(Strategy::Mcast(Box::new(Mcast::new(reach, seal))))
+                Strategy::Mcast(Box::new(Mcast::new(reach, seal)))
             }
-            Discovery::Manual | Discovery::Dns { .. } | Discovery::Etcd { .. } | Discovery::K8s { .. } => {
-                None
+            Discovery::Dns { name, app, records } => Strategy::Dns(Dns::new(name, app, *records)),
+            Discovery::Etcd { servers, prefix, node_ttl, version, login, ssl } => {
+                Strategy::Etcd(Box::new(Etcd::new(etcd::Config {
+                    servers: servers.clone(),
+                    prefix: prefix.clone(),
+                    cluster: settings.name.clone(),
+                    node: own.to_string(),
+                    node_ttl: *node_ttl,
+                    version: *version,
+                    login: login.clone(),
+                    ssl: ssl.clone(),
+                })))
             }
-        }
+            Discovery::K8s { apiserver, service_name, address_type, app_name, namespace, suffix } => {
+                let naming = k8s::Naming {
+                    app: app_name.clone(),
+                    kind: *address_type,
+                    suffix: suffix.clone(),
+                    namespace: namespace.clone(),
+                    service: service_name.clone(),
+                };
+                Strategy::K8s(Box::new(K8s::new(apiserver, naming, board.clone())))
+            }
+        })
     }
 
     /// What is asked, in words.
@@ -96,6 +127,9 @@ impl Strategy {
         match self {
             Strategy::Static(seeds) => seeds.asks(),
             Strategy::Mcast(mcast) => mcast.asks(),
+            Strategy::Dns(dns) => dns.asks(),
+            Strategy::Etcd(etcd) => etcd.asks(),
+            Strategy::K8s(k8s) => k8s.asks(),
         }
     }
 
@@ -104,33 +138,36 @@ impl Strategy {
         match self {
             Strategy::Static(seeds) => Ok(seeds.ask()),
             Strategy::Mcast(mcast) => mcast.ask().await,
+            Strategy::Dns(dns) => dns.ask().await,
+            Strategy::Etcd(etcd) => etcd.ask().await,
+            Strategy::K8s(k8s) => k8s.ask().await,
+        }
+    }
+
+    /// What followed from the answer is done.
+    async fn settled(&mut self) {
+        if let Strategy::Etcd(etcd) = self {
+            etcd.settled().await;
         }
     }
 
     /// What was noticed besides, such as nodes with another cookie; empty for nothing.
     fn noticed(&mut self) -> String {
         match self {
-            Strategy::Static(_) => String::new(),
+            Strategy::Static(_) | Strategy::Dns(_) => String::new(),
             Strategy::Mcast(mcast) => mcast.noticed(),
+            Strategy::Etcd(etcd) => etcd.noticed(),
+            Strategy::K8s(k8s) => k8s.noticed(),
         }
     }
 
     /// This node is to be found by nobody for now.
-    fn hide(&mut self) {
+    async fn hide(&mut self) {
         match self {
-            Strategy::Static(_) => {}
+            Strategy::Static(_) | Strategy::Dns(_) | Strategy::K8s(_) => {}
             Strategy::Mcast(mcast) => mcast.hide(),
+            Strategy::Etcd(etcd) => etcd.hide().await,
         }
-    }
-}
-
-/// Why a strategy does nothing although it is configured; none when it acts, or when there is none.
-pub fn not_there_yet(discovery: &Discovery) -> Option<&'static str> {
-    match discovery {
-        Discovery::Manual | Discovery::Static { .. } | Discovery::Mcast { .. } => None,
-        Discovery::Dns { .. } => Some("discovery by dns is not there yet; join by hand"),
-        Discovery::Etcd { .. } => Some("discovery by etcd is not there yet; join by hand"),
-        Discovery::K8s { .. } => Some("discovery by k8s is not there yet; join by hand"),
     }
 }
 
@@ -157,12 +194,10 @@ pub fn start(
     control: ControlHandle,
     prober: Prober,
     board: Arc<Board>,
-) -> Option<(tokio::task::JoinHandle<()>, oneshot::Receiver<()>)> {
-    if let Some(why) = not_there_yet(&settings.discovery) {
-        tracing::warn!("{why}");
-    }
-    let strategy = Strategy::of(settings, own, &prober.bus.cookies)?;
-    let (first, ended) = oneshot::channel();
+) -> Option<(Discovering, oneshot::Receiver<()>)> {
+    let strategy = Strategy::of(settings, own, &prober.bus.cookies, &board)?;
+    let (first, first_round) = oneshot::channel();
+    let (end, ends) = oneshot::channel();
     let discoverer = Discoverer {
         strategy,
         own: own.clone(),
@@ -174,26 +209,51 @@ pub fn start(
         warned: None,
         refused: None,
     };
-    Some((tokio::task::spawn_local(discoverer.run()), ended))
+    let task = tokio::task::spawn_local(discoverer.run(ends));
+    Some((Discovering { task, end }, first_round))
+}
+
+/// The loop, running.
+pub struct Discovering {
+    task: tokio::task::JoinHandle<()>,
+    end: oneshot::Sender<()>,
+}
+
+impl Discovering {
+    /// Ends the loop; what tells others of this node is taken back, within a second.
+    pub async fn end(self) {
+        let _ = self.end.send(());
+        let abort = self.task.abort_handle();
+        if tokio::time::timeout(Duration::from_secs(1), self.task).await.is_err() {
+            abort.abort();
+        }
+    }
 }
 
 impl Discoverer {
-    async fn run(mut self) {
+    async fn run(mut self, mut ends: oneshot::Receiver<()>) {
+        let board = self.board.clone();
         loop {
-            let rest = self.round().await;
-            let board = self.board.clone();
+            let round = async {
+                let rest = self.round().await;
+                tokio::select! {
+                    () = tokio::time::sleep(rest) => {}
+                    () = board.wake.notified() => {}
+                }
+            };
             tokio::select! {
-                () = tokio::time::sleep(rest) => {}
-                () = board.wake.notified() => {}
+                () = round => {}
+                _ = &mut ends => break,
             }
         }
+        self.strategy.hide().await;
     }
 
     /// One round; how long to rest after it.
     async fn round(&mut self) -> Duration {
         let Some(here) = self.here().await else { return RETRY };
         if here.stays_out {
-            self.strategy.hide();
+            self.strategy.hide().await;
             *self.board.last.lock() = None;
             self.first_has_ended();
             return RETRY;
@@ -213,6 +273,8 @@ impl Discoverer {
             let fate = self.join(&target).await;
             round.joined(&target, fate);
         }
+        self.strategy.settled().await;
+        round.notice(self.strategy.noticed());
         self.say(&round);
         self.warn(&round);
         let outcome = (round.wants_more(), round.join_failed());

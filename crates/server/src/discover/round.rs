@@ -128,6 +128,11 @@ impl Round {
         Round { asked, failed, noticed, alone: here.running.len() + here.stopped.len() < 2, fates }
     }
 
+    /// What was noticed while it went on.
+    pub fn notice(&mut self, noticed: String) {
+        self.noticed = noticed;
+    }
+
     /// What came of joining the cluster of `target`.
     pub fn joined(&mut self, target: &NodeName, fate: Fate) {
         for (name, was) in &mut self.fates {

@@ -22,7 +22,7 @@ use crate::api::shapes::{
 };
 use crate::api::{self, At, Code, Listing, LogChange, Page, Refusal, Who, words};
 use crate::cli::{PRODUCT, VERSION};
-use crate::discover::{self, Board};
+use crate::discover::Board;
 use crate::listener::Listener;
 use crate::node::{self, BusSettings, Control, ControlHandle, ControlMessage};
 use crate::retained::RetainedStore;
@@ -46,8 +46,6 @@ pub struct Operator {
     bus: BusSettings,
     local: Arc<RwLock<Option<Local>>>,
     discovery: String,
-    /// Why the strategy that is configured does nothing; empty when it acts.
-    discovery_note: &'static str,
     board: Arc<Board>,
     log: LogFiles,
 }
@@ -101,7 +99,6 @@ impl Operator {
                 .entry("cluster.discovery")
                 .map_or("manual", |(word, _)| word)
                 .to_owned(),
-            discovery_note: discover::not_there_yet(&settings.cluster.discovery).unwrap_or_default(),
             board,
             log: LogFiles { to: settings.log.to, path },
         }

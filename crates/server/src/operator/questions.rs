@@ -230,11 +230,10 @@ impl api::Node for Operator {
             self.board.wake();
         }
         let stays_out = self.control.ask(|control| control.node().stays_out()).await.unwrap_or(false);
-        let acts = self.discovery != "manual" && self.discovery_note.is_empty();
+        let acts = self.discovery != "manual";
         Ok(Discovery {
             strategy: self.discovery.clone(),
             enabled: acts && !stays_out,
-            note: self.discovery_note.to_owned(),
             answer: self.board.answer().filter(|_| !stays_out),
         })
     }

@@ -99,8 +99,15 @@ fn what_fills_a_field_is_what_is_said_to_work() {
     let mut used = read::used_keys(installation.dir.path(), &settings.values);
     // Read by the zones only where the zone says nothing itself, or only with the strategy that needs them.
     used.extend(["plugins.etc_dir"]);
-    let mcast = Installation::with("cluster.discovery = mcast\n").settings(&[]);
-    used.extend(read::used_keys(installation.dir.path(), &mcast.values));
+    for strategy in [
+        "mcast\n",
+        "dns\ncluster.dns.name = a\ncluster.dns.app = b\n",
+        "etcd\ncluster.etcd.server = http://a\n",
+        "k8s\ncluster.k8s.apiserver = http://a\ncluster.k8s.service_name = a\ncluster.k8s.app_name = a\ncluster.k8s.namespace = a\n",
+    ] {
+        let one = Installation::with(&format!("cluster.discovery = {strategy}")).settings(&[]);
+        used.extend(read::used_keys(installation.dir.path(), &one.values));
+    }
     for group in GROUPS {
         for row in group.rows.iter().filter(|row| row.effect == Effect::Works) {
             let by_zone = row

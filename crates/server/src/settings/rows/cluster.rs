@@ -36,41 +36,41 @@ pub(super) const ROWS: &[Row] = settings! {
     /// The user-level buffer of the multicast socket.
     "cluster.mcast.buffer": ByteSize = "32KB" => NoEffect("it never had one in EMQ X either");
     /// The name whose records list the nodes.
-    "cluster.dns.name": Text => Later("discovery by dns is not there yet; join by hand");
+    "cluster.dns.name": Text;
     /// The transport between nodes: TCP over IPv4, TCP over IPv6, or TLS. All nodes of a cluster have the same.
     "cluster.proto_dist": OneOf["inet_tcp", "inet6_tcp", "inet_tls"] = "inet_tcp" ships "inet_tcp";
     /// The part before `@` of the node names that are made from the records.
-    "cluster.dns.app": Text => Later("discovery by dns is not there yet; join by hand");
+    "cluster.dns.app": Text;
     /// Which records are asked for: a, aaaa, or srv.
-    "cluster.dns.type": OneOf["a", "aaaa", "srv"] = "a" => Later("discovery by dns is not there yet; join by hand");
+    "cluster.dns.type": OneOf["a", "aaaa", "srv"] = "a";
     /// The URLs of the etcd servers, separated by commas.
-    "cluster.etcd.server": Text => Later("discovery by etcd is not there yet; join by hand");
+    "cluster.etcd.server": Text;
     /// The directory in etcd under which the cluster keeps its entries.
-    "cluster.etcd.prefix": Text = "emqcl" => Later("discovery by etcd is not there yet; join by hand");
+    "cluster.etcd.prefix": Text = "emqcl";
     /// How long the entry of a node outlives the node.
-    "cluster.etcd.node_ttl": Duration = "1m" => Later("discovery by etcd is not there yet; join by hand");
+    "cluster.etcd.node_ttl": Duration = "1m";
     /// The version of etcd's API: v3, v2, or auto, which takes v3 when the server has it.
-    "cluster.etcd.version": OneOf["auto", "v3", "v2"] = "auto" => Later("discovery by etcd is not there yet; join by hand");
+    "cluster.etcd.version": OneOf["auto", "v3", "v2"] = "auto";
     /// The user name for etcd.
-    "cluster.etcd.username": Text => Later("discovery by etcd is not there yet; join by hand");
+    "cluster.etcd.username": Text;
     /// The password for etcd.
-    "cluster.etcd.password": Text => Later("discovery by etcd is not there yet; join by hand");
+    "cluster.etcd.password": Text;
     /// The private key for TLS with etcd.
-    "cluster.etcd.ssl.keyfile": Text => Later("discovery by etcd is not there yet; join by hand");
+    "cluster.etcd.ssl.keyfile": Text;
     /// The certificate for TLS with etcd.
-    "cluster.etcd.ssl.certfile": Text => Later("discovery by etcd is not there yet; join by hand");
+    "cluster.etcd.ssl.certfile": Text;
     /// The certificates of the authorities that may sign etcd's.
-    "cluster.etcd.ssl.cacertfile": Text => Later("discovery by etcd is not there yet; join by hand");
+    "cluster.etcd.ssl.cacertfile": Text;
     /// The URL of the API server.
-    "cluster.k8s.apiserver": Text => Later("discovery by k8s is not there yet; join by hand");
+    "cluster.k8s.apiserver": Text;
     /// The service whose endpoints are the nodes.
-    "cluster.k8s.service_name": Text => Later("discovery by k8s is not there yet; join by hand");
+    "cluster.k8s.service_name": Text;
     /// What a node's host is made of: ip, dns or hostname.
-    "cluster.k8s.address_type": OneOf["ip", "dns", "hostname"] = "ip" => Later("discovery by k8s is not there yet; join by hand");
+    "cluster.k8s.address_type": OneOf["ip", "dns", "hostname"] = "ip";
     /// The part before `@` of the node names.
-    "cluster.k8s.app_name": Text => Later("discovery by k8s is not there yet; join by hand");
+    "cluster.k8s.app_name": Text;
     /// The namespace of the service.
-    "cluster.k8s.namespace": Text => Later("discovery by k8s is not there yet; join by hand");
+    "cluster.k8s.namespace": Text;
     /// What is put behind a dns or hostname address, such as `pod.cluster.local`.
-    "cluster.k8s.suffix": Text => Later("discovery by k8s is not there yet; join by hand");
+    "cluster.k8s.suffix": Text;
 };
