@@ -582,7 +582,9 @@ impl Node {
             peer.cluster = cluster;
         }
         let own = self.own.id;
-        if records.iter().any(|record| record.id == own && record.state.is_final()) {
+        if let Some(out) = records.iter().find(|record| record.id == own && record.state.is_final()) {
+            // Members that come back may know no other node than this one to hear it from.
+            self.own.remember_farewell(out);
             let by = self.peers.get(&from).map_or_else(|| self.own.name.clone(), |peer| peer.name.clone());
             if let Doing::Joining(join) = &self.doing {
                 fx.reply(join.command, Outcome::Failed(Cause::JoinInProgress));
