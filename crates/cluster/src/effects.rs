@@ -216,6 +216,9 @@ pub enum Event {
         /// Why.
         cause: Cause,
     },
+    /// The link with that node is quiet: whoever has other connections with it may ask whether it lives, and tell by
+    /// [`crate::Node::heard`]. Said several times a second while it lasts.
+    Quiet(NodeId),
     /// Who this node is has changed: handshakes must use [`crate::Node::identity`] anew.
     Identity,
     /// The copy of a table differs from its owner's and is fetched again.

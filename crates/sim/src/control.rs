@@ -27,6 +27,8 @@ pub const TELL: u16 = 1;
 /// Answer when all that was said before is in force.
 pub const CURRENT: u16 = 2;
 
+use crate::desk::Words;
+
 /// A record as it is on disk.
 pub type DiskRecord = (Vec<u8>, Stamp, Option<Vec<u8>>);
 
@@ -34,11 +36,12 @@ pub type DiskRecord = (Vec<u8>, Stamp, Option<Vec<u8>>);
 pub type Mark = (usize, u16, u64);
 
 /// What control tells a shard, in order.
+#[derive(Debug)]
 pub enum ShardMessage {
-    Forward { from: Place, bytes: Vec<u8> },
+    Forward { from: Place, bytes: Words },
     RoutesIn(Ticket),
     Stored(Ticket),
-    Told { from: Place, bytes: Vec<u8> },
+    Told { from: Place, bytes: Words },
     PeerClaim { peer: Place, client: String, stamp: Stamp },
     PeerRelease { peer: Place, client: String },
     PeerMasked(Place),
@@ -314,7 +317,7 @@ impl Effects for Control {
         if kind == TELL
             && let Some(client) = broker::told_client(body)
         {
-            let told = ShardMessage::Told { from, bytes: body.to_vec() };
+            let told = ShardMessage::Told { from, bytes: Words(body.to_vec()) };
             self.deeds.push(Deed::ToShard(home(client, self.shards), told));
         }
     }

@@ -17,12 +17,25 @@ pub const FORWARD: u8 = KIND_MIN;
 /// What a data lane holds back.
 pub const LANE_LIMITS: Limits = Limits { buffer_bytes_max: 4 << 20, frame_bytes_max: 16 << 20 };
 
+/// Bytes that a trace shows in short.
+pub struct Words(pub Vec<u8>);
+
+impl std::fmt::Debug for Words {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let client = broker::told_client(&self.0).unwrap_or_default();
+        let kind = self.0.get(3 + client.len() + 8).copied().unwrap_or_default();
+        let word = ["?", "ask", "whole", "settled", "late"].get(usize::from(kind)).unwrap_or(&"?");
+        write!(f, "{client} {word}, {} bytes", self.0.len())
+    }
+}
+
 /// What a shard tells control, in order.
+#[derive(Debug)]
 pub enum Note {
     Route { filter: String, on: bool },
     Members { key: String, count: GroupCount },
     Claim { client: String, stamp: Option<Stamp> },
-    Tell { peer: Place, bytes: Vec<u8> },
+    Tell { peer: Place, bytes: Words },
     Routes { extent: Extent, ticket: Ticket },
 }
 
@@ -188,7 +201,7 @@ impl Effects for Fx<'_> {
 
     fn tell(&mut self, peer: Place, client: &str, bytes: &[u8]) {
         assert_eq!(broker::told_client(bytes), Some(client), "the bytes name the client");
-        self.desk.notes.push(Note::Tell { peer, bytes: bytes.to_vec() });
+        self.desk.notes.push(Note::Tell { peer, bytes: Words(bytes.to_vec()) });
     }
 
     fn retain(&mut self, message: &Message, ticket: Ticket) -> Wait {

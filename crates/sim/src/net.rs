@@ -40,7 +40,7 @@ pub struct Link {
 }
 
 /// How the network behaves now.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weather {
     /// Milliseconds that a parcel needs, at least and at most.
     pub delay: (u64, u64),

@@ -172,11 +172,12 @@ impl Oracle {
                 if cuts {
                     session.owed.retain(here);
                 }
-                if session.ghost {
-                    // Perhaps this is an older session, whose subscriptions nobody remembers.
-                    session.owed.clear();
-                    session.filters.values_mut().for_each(|filter| filter.since = None);
-                }
+            }
+            if session.ghost && !calm {
+                // Perhaps this is an older session, whose subscriptions nobody remembers: the node that lets the
+                // client in asks the others for it, and clocks that differ decide which is the newer.
+                session.owed.clear();
+                session.filters.values_mut().for_each(|filter| filter.since = None);
             }
         } else {
             let epoch = session.epoch + 1;

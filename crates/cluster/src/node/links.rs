@@ -27,6 +27,10 @@ const DIAL_LIMIT: u64 = 15_000;
 const REDIAL_LIMIT: u64 = 1_500;
 /// A link without purpose is closed after so long.
 const LINGER: u64 = 3_000;
+/// A link over which nothing came for so long is asked about.
+const QUIET: u64 = 600;
+/// A link over which nothing came for so long is made anew, though its node lives.
+const LINK_SILENCE_MAX: u64 = 12_000;
 /// When nothing came in for so long beyond a tick, it was this process that slept.
 const PAUSE_NOTICED: u64 = 300;
 
@@ -73,6 +77,7 @@ impl Node {
         }
         entry.link = Some(Link { id: link, since: now.at, dialled_by });
         entry.heard_at = now.at;
+        entry.link_heard_at = now.at;
         entry.linger_until = now.at + LINGER;
         entry.met = false;
         entry.lane.connected();
@@ -302,10 +307,31 @@ impl Node {
         if slept > TICK + PAUSE_NOTICED {
             for peer in self.peers.values_mut() {
                 peer.heard_at += slept;
+                peer.link_heard_at = (peer.link_heard_at + slept).min(now.at);
                 peer.lost_at = peer.lost_at.saturating_add(slept);
                 peer.heard_at = peer.heard_at.min(now.at);
                 peer.lost_at = peer.lost_at.min(now.at);
             }
+        }
+    }
+
+    /// A peer has been heard on a connection that is not this machine's: it lives, whatever its link says.
+    pub fn heard(&mut self, id: NodeId, now: Now) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.heard(now.at);
+        }
+    }
+
+    /// Links of nodes that live are made anew when nothing comes over them any more.
+    fn renew_dead_links(&mut self, fx: &mut dyn Effects) {
+        let at = self.now.at;
+        let dead =
+            |peer: &Peer| peer.link.is_some() && at.saturating_sub(peer.link_heard_at) > LINK_SILENCE_MAX;
+        let dead: Vec<_> = self.peers.iter().filter(|(_, peer)| dead(peer)).map(|(id, _)| *id).collect();
+        for id in dead {
+            self.unlink(id, fx);
+            self.link_lost(id, fx);
+            self.unsettled = true;
         }
     }
 
@@ -319,15 +345,21 @@ impl Node {
                 silence > peer.silence_max()
                     || (silence > SILENCE_WITH_WORD && self.swim.alive(*id) == Some(false))
             } else {
-                peer.running && at.saturating_sub(peer.lost_at) > REDIAL_LIMIT
+                peer.running && at.saturating_sub(peer.lost_at.max(peer.heard_at)) > REDIAL_LIMIT
             };
             gone.then_some(*id)
         };
+        for (id, peer) in &self.peers {
+            if peer.running && at.saturating_sub(peer.heard_at) > QUIET {
+                fx.event(Event::Quiet(*id));
+            }
+        }
         for id in self.peers.iter().filter_map(silent).collect::<Vec<_>>() {
             self.down(id, Gone::Silent, fx);
             self.link_lost(id, fx);
             self.forget_stranger(id);
         }
+        self.renew_dead_links(fx);
         let seeks: Vec<_> = self.doing.seeks().cloned().collect();
         let idle = |(id, peer): (&NodeId, &Peer)| {
             let purpose = self.own.members.find(*id).is_some_and(|m| !m.state.is_final())

@@ -46,7 +46,10 @@ pub(crate) struct Peer {
     pub gone: Option<Gone>,
     /// When the link was lost, or the peer found to be down.
     pub lost_at: u64,
+    /// When it was last heard, on its link or otherwise.
     pub heard_at: u64,
+    /// When something last came over its link.
+    pub link_heard_at: u64,
     pub spoken_at: u64,
     /// The longest silence of late.
     worst_gap: u64,
@@ -77,6 +80,7 @@ impl Peer {
             gone: None,
             lost_at: at,
             heard_at: at,
+            link_heard_at: at,
             spoken_at: at,
             worst_gap: 0,
             feed: Feed::default(),

@@ -36,6 +36,7 @@ impl Node {
         let Some(id) = self.links.get(&link).copied() else { return };
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.heard(now.at);
+        peer.link_heard_at = now.at;
         let mut inbox = Inbox::default();
         let sound = peer.lane.receive(bytes, now, &mut inbox).is_ok();
         if inbox.resumed {

@@ -222,6 +222,12 @@ impl NodeFx {
         self.note_peers();
     }
 
+    /// Asks on all data lanes to the peer whether it lives.
+    pub(super) fn ask_alive(&mut self, node: NodeId) {
+        let peer = self.slot(node).place;
+        to_all(&self.shards, || ShardMessage::AskAlive { peer });
+    }
+
     fn note_peers(&self) {
         self.has_peers.store(self.peers.values().any(|slot| slot.lanes_wanted), Ordering::Relaxed);
     }

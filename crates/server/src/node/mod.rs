@@ -272,6 +272,12 @@ impl Control {
             Note::Retained { topic, stamp } => {
                 self.node.written(RETAINED, topic.as_bytes(), stamp, &mut self.fx);
             }
+            Note::Alive { peer } => {
+                if let Some(id) = self.fx.node_at(peer) {
+                    let now = self.fx.clock.cluster_now();
+                    self.node.heard(id, now);
+                }
+            }
             Note::LaneLost { peer } => self.redial_lane(shard, peer),
             Note::Client(event) => self.fx.client_event(event),
         }
@@ -360,6 +366,7 @@ impl Control {
                 }
                 self.fx.forget_node(id);
             }
+            Event::Quiet(id) => self.fx.ask_alive(id),
             Event::Identity => {
                 let identity = self.node.identity();
                 self.fx.identity(&identity);

@@ -12,6 +12,8 @@ use crate::stream::Wire;
 
 /// The kind of a forwarded message on a data lane.
 const FORWARD: u8 = KIND_MIN;
+/// Asks for nothing but an acknowledgement, as a sign of life.
+const ALIVE: u8 = KIND_MIN + 1;
 /// What a lane holds back while its peer does not take it.
 const LIMITS: Limits = Limits { buffer_bytes_max: 32 << 20, frame_bytes_max: 64 << 20 };
 /// With less room than this in any lane that is up, publishers have to wait.
@@ -29,6 +31,8 @@ struct DataLane {
     readable: bool,
     writable: bool,
     token: Token,
+    /// Somebody wants to know whether the peer lives.
+    is_asked: bool,
 }
 
 /// All data lanes of a shard.
@@ -63,6 +67,18 @@ impl Lanes {
     pub fn push(&mut self, peer: Place, frame: &[u8]) -> bool {
         let Some(lane) = self.own(peer) else { return false };
         self.lanes[lane].lane.push(FORWARD, frame).is_ok()
+    }
+
+    /// Lets the peer show that it lives: what is on its way already asks for an acknowledgement, else a frame does.
+    pub fn ask(&mut self, peer: Place) {
+        let Some(lane) = self.own(peer).map(|at| &mut self.lanes[at]).filter(|lane| lane.wire.is_some())
+        else {
+            return;
+        };
+        lane.is_asked = true;
+        if lane.lane.backlog() == 0 {
+            let _ = lane.lane.push(ALIVE, &[]);
+        }
     }
 
     /// Whether publishers may go on.
@@ -136,6 +152,7 @@ impl Lanes {
             readable: false,
             writable: false,
             token,
+            is_asked: false,
         });
         at
     }
@@ -187,6 +204,7 @@ impl Lanes {
         now: cluster::Now,
         frames: &mut Vec<(Place, Vec<u8>)>,
         lost: &mut Vec<Place>,
+        alive: &mut Vec<Place>,
     ) -> bool {
         let mut more = false;
         self.buffer.resize(READ_BYTES, 0);
@@ -195,10 +213,14 @@ impl Lanes {
             let mut batch = Vec::new();
             let outcome = match wire.read(&mut self.buffer) {
                 Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => lane
-                    .lane
-                    .receive(&self.buffer[..count], now, &mut Frames(&mut batch))
-                    .map_err(|_| io::ErrorKind::InvalidData.into()),
+                Ok(count) => {
+                    if std::mem::take(&mut lane.is_asked) {
+                        alive.push(lane.peer);
+                    }
+                    lane.lane
+                        .receive(&self.buffer[..count], now, &mut Frames(&mut batch))
+                        .map_err(|_| io::ErrorKind::InvalidData.into())
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     lane.readable = false;
                     Ok(())

@@ -133,6 +133,8 @@ pub enum ShardMessage {
     LaneIn(Box<LaneIn>),
     /// The peer is gone for good, or has become another: its lanes end.
     LanesEnd { peer: Place },
+    /// A peer's link is quiet: whether it lives is to be asked on the data lane, and told by [`Note::Alive`].
+    AskAlive { peer: Place },
     /// A change of the peers' client ids.
     Peer(PeerChange),
     /// Words of a peer about a client id whose home is this shard.
@@ -189,6 +191,8 @@ pub enum Note {
     Routes { extent: Extent, ticket: Ticket },
     /// A retained message was written.
     Retained { topic: Box<str>, stamp: Stamp },
+    /// The peer was asked, and lives.
+    Alive { peer: Place },
     /// The own data lane to a peer has lost its connection.
     LaneLost { peer: Place },
     /// A client came or went, for `$SYS` and the log.

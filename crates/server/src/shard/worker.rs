@@ -202,6 +202,7 @@ impl Worker {
                 self.take_frames(peer, &frames);
             }
             ShardMessage::LanesEnd { peer } => self.fx.lanes.end(peer),
+            ShardMessage::AskAlive { peer } => self.fx.lanes.ask(peer),
             ShardMessage::Peer(change) => self.peer_change(change, now),
             ShardMessage::Told { from, bytes } => self.shard.told(from, &bytes, now, &mut self.fx),
             ShardMessage::RoutesIn(ticket) => {
@@ -269,9 +270,10 @@ impl Worker {
     }
 
     fn read_lanes(&mut self, now: Now) -> bool {
-        let (mut frames, mut lost) = (Vec::new(), Vec::new());
+        let (mut frames, mut lost, mut alive) = (Vec::new(), Vec::new(), Vec::new());
         let at = self.cluster_now(now);
-        let more = self.fx.lanes.read(at, &mut frames, &mut lost);
+        let more = self.fx.lanes.read(at, &mut frames, &mut lost, &mut alive);
+        self.fx.notes.extend(alive.into_iter().map(|peer| super::Note::Alive { peer }));
         for (peer, batch) in frames {
             self.take_frames(peer, &batch);
         }

@@ -11,7 +11,7 @@ use rand::RngExt;
 
 use super::{Event, World};
 use crate::control::{CLIENTS, CURRENT, Deed, GROUPS, ROUTES, ShardMessage, TELL};
-use crate::desk::{LANE_LIMITS, LaneOut, Note};
+use crate::desk::{LANE_LIMITS, LaneOut, Note, Words};
 use crate::net::{Parcel, Role};
 
 /// How long a shard waits for peers to know its routes.
@@ -52,6 +52,7 @@ impl World {
     }
 
     pub(super) fn note(&mut self, host: usize, shard: usize, note: Note) {
+        self.say(|| format!("n{host}.{shard}: {note:?}"));
         let Some((process, now)) = self.process(host) else { return };
         let place = Place::shard(shard as u16);
         process.control.now = now;
@@ -97,7 +98,7 @@ impl World {
             Note::Tell { peer, bytes } => {
                 if let Some(id) = process.control.peer_in(peer.number()) {
                     // A peer that does not serve is masked, and that ends what was under way with it.
-                    let _ = process.node.cast(id, TELL, &bytes);
+                    let _ = process.node.cast(id, TELL, &bytes.0);
                 }
             }
             Note::Routes { extent: Extent::Node, ticket } => {
@@ -122,12 +123,13 @@ impl World {
     }
 
     pub(super) fn tell_shard(&mut self, host: usize, shard: usize, message: ShardMessage) {
+        self.say(|| format!("n{host}.{shard} is told: {message:?}"));
         let Some((process, now)) = self.process(host) else { return };
         process.turn(shard, now, |shard, now, fx| match message {
-            ShardMessage::Forward { from, bytes } => shard.forwarded(from, &bytes, fx),
+            ShardMessage::Forward { from, bytes } => shard.forwarded(from, &bytes.0, fx),
             ShardMessage::RoutesIn(ticket) => shard.routes_in(ticket, now, fx),
             ShardMessage::Stored(ticket) => shard.retained_stored(ticket, mqtt::Reason::Success, now, fx),
-            ShardMessage::Told { from, bytes } => shard.told(from, &bytes, now, fx),
+            ShardMessage::Told { from, bytes } => shard.told(from, &bytes.0, now, fx),
             ShardMessage::PeerClaim { peer, client, stamp } => {
                 shard.peer_claim(peer, &client, stamp, now, fx)
             }
@@ -242,7 +244,7 @@ impl World {
             }
             for (to, bytes) in siblings {
                 let at = self.channel(host, shard, to.into());
-                let message = ShardMessage::Forward { from, bytes };
+                let message = ShardMessage::Forward { from, bytes: Words(bytes) };
                 self.push(at, Event::ToShard { host, run, shard: to.into(), message });
             }
             for (attempt, bytes, end) in outputs {

@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::control::{DiskRecord, ShardMessage};
 use crate::desk::Note;
 use crate::faults::{self, Mix};
-use crate::net::{End, Net, Parcel};
+use crate::net::{End, Net, Parcel, Weather};
 use crate::oracle::Oracle;
 use crate::process::{Disk, Host, Process};
 use crate::traffic;
@@ -165,12 +165,21 @@ impl World {
                 self.push(self.hosts[host].paused_until, event);
                 continue;
             }
+            if self.is_troubled() {
+                self.oracle.trouble_at = self.oracle.trouble_at.max(self.now);
+            }
             self.happen(event);
             if self.steps.is_multiple_of(64) {
                 check::limits::now(self);
             }
         }
         self.now = self.now.max(until);
+    }
+
+    /// Whether something is out of order now.
+    fn is_troubled(&self) -> bool {
+        let lame = |host: &Host| host.process.is_none() || host.paused_until > self.now;
+        !self.net.cut.is_empty() || self.net.weather != Weather::FAIR || self.hosts.iter().any(lame)
     }
 
     /// Whose process has to be awake for it.
