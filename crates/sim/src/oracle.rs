@@ -30,7 +30,9 @@ pub struct Message {
 /// A subscription.
 #[derive(Debug, Clone)]
 pub struct Filter {
+    /// The highest that was asked for, and the lowest.
     pub qos: QoS,
+    pub least: QoS,
     /// When SUBACK came. Without, the subscription may be there or not.
     pub since: Option<u64>,
     /// When UNSUBACK came.
@@ -219,11 +221,12 @@ impl Oracle {
 
     /// SUBSCRIBE is sent.
     pub fn subscribing(&mut self, client: usize, filter: &str, qos: QoS) {
-        let entry = Filter { qos, since: None, until: None, ending: false };
+        let entry = Filter { qos, least: qos, since: None, until: None, ending: false };
         let most = self.sessions[client].ever.entry(filter.to_owned()).or_default();
         *most = qos.max(*most);
         let known = self.sessions[client].filters.entry(filter.to_owned()).or_insert(entry);
         known.qos = known.qos.max(qos);
+        known.least = known.least.min(qos);
         if known.until.is_some() || known.ending {
             (known.since, known.until, known.ending) = (None, None, false);
         }

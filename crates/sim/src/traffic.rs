@@ -185,12 +185,12 @@ pub fn taken(world: &mut World, host: usize, message: u64, attempt: u64) {
         }
         let due = session.matching(&topic).any(|(_, filter)| {
             let since = filter.since.unwrap_or(now);
-            let known = filter.qos > QoS::AtMostOnce;
+            let known = filter.least > QoS::AtMostOnce;
             let there = session.host == host && session.welcome_at <= since;
             let calm = calm && world.are_fellows(host, session.host);
             known && (there || (calm && now.saturating_sub(since) > 1_000))
         });
-        let seen = session.matching(&topic).any(|(_, filter)| filter.qos > QoS::AtMostOnce)
+        let seen = session.matching(&topic).any(|(_, filter)| filter.least > QoS::AtMostOnce)
             && world.hosts[session.host].process.as_ref().is_some_and(|p| wanting.contains(&p.identity().id));
         if due || seen {
             owes.push(client);
