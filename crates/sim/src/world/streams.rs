@@ -85,8 +85,12 @@ impl World {
                 }
                 _ => desk.lanes_out.get_mut(&slot).map(|l| (l.link, &mut l.lane))?,
             };
+            if known != Some(link) {
+                // A newer connection has taken its place: nobody reads this one any more.
+                return None;
+            }
             let mut frames = Frames::default();
-            let sound = known == Some(link) && lane.receive(bytes, now, &mut frames).is_ok();
+            let sound = lane.receive(bytes, now, &mut frames).is_ok();
             Some((Place::peer(slot), frames, sound))
         };
         match end.role {
