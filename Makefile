@@ -9,7 +9,7 @@ export CARGO
 
 FUZZ_SECONDS = $(or $(SECONDS),60)
 
-.PHONY: help fuzz release cluster cluster-stop test test-rust test-release test-clients test-lab check fix bench bench-guard sim docs
+.PHONY: help fuzz soak release cluster cluster-stop test test-rust test-release test-clients test-lab check fix bench bench-guard sim docs
 
 help:
 	@awk -F'## ' '/^[a-z-]+:.*## /{split($$1,a,":"); printf "  make %-14s %s\n", a[1], $$2}' Makefile
@@ -65,6 +65,10 @@ bench-guard: ## instruction counts of the hot path against the table in the repo
 
 sim: ## the simulated cluster: SEED=n repeats one run, SEEDS=n runs so many
 	$(CARGO) run --release --locked -q -p flockmq-sim -- $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS))
+
+soak: release ## the long runs: ROUNDS=20 of each split, SECS=600 of each packet loss, SEEDS=100000 of the simulation; notes them in docs/soak.md
+	@tools/setup.sh lab
+	@tools/soak.sh
 
 fuzz: ## each fuzz target for SECONDS=n; SEED=n begins elsewhere
 	SECONDS=$(FUZZ_SECONDS) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --release --locked -p flockmq-mqtt -p flockmq-server --test fuzz -- --nocapture --test-threads=1

@@ -53,6 +53,13 @@ all_see "s1 s2" "$(status emqx@s1.emqx.io emqx@s2.emqx.io)"
 arrives s1 s2
 arrives s2 s1
 
+echo "-- renewed certificates are read without a restart"
+for h in s1 s2; do certificate "$DIR/ours" $h; done
+$NET reset s1
+$NET reset s2
+all_see "s1 s2" "$(status emqx@s1.emqx.io emqx@s2.emqx.io)"
+arrives s1 s2
+
 echo "-- a certificate of another authority, and no TLS at all"
 refuses "Failed to join the cluster: {bad_certificate,'emqx@s1.emqx.io'}" ctl s3 cluster join emqx@s1.emqx.io
 ! ctl s4 cluster join emqx@s1.emqx.io >"$DIR/said" 2>&1 || fail "a node without TLS joined: $(cat "$DIR/said")"
