@@ -14,7 +14,7 @@ names=$(for h in $all; do name $h; done)
 whole=$(status $names)
 all_see "$all" "$whole"
 # A client on each node stays connected through everything.
-for h in $all; do on $h mosquitto_sub -h 127.0.0.1 -t stays -i "stays-$h" -k 600 >/dev/null & done
+for h in $all; do LAB_TIMEOUT=3600 on $h mosquitto_sub -h 127.0.0.1 -t stays -i "stays-$h" -k 600 >/dev/null & done
 for h in $all; do until_ok 10 ctl $h clients show "stays-$h" || fail "no client on $h"; done
 since() { for h in $all; do ctl "$h" clients show "stays-$h" | grep -o ' connected_at=[0-9]*'; done; }
 clients=$(since)

@@ -32,6 +32,8 @@ pub(crate) struct Join {
     wish: Wish,
     step: Step,
     give_up_at: u64,
+    /// Who was asked to take us in, so may have done it.
+    told: Option<(NodeId, NodeName, ClusterId)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,8 +102,14 @@ impl Node {
         } else {
             let give_up_at = self.now.at + REACH_LIMIT;
             self.dials.remove(&target);
-            self.doing =
-                Doing::Joining(Join { command, target: target.clone(), wish, step: Step::Reach, give_up_at });
+            self.doing = Doing::Joining(Join {
+                command,
+                target: target.clone(),
+                wish,
+                step: Step::Reach,
+                give_up_at,
+                told: None,
+            });
             if let Some(id) = self.linked_by_name(&target) {
                 self.join_reached(id);
             }
@@ -133,6 +141,7 @@ impl Node {
             }
             Step::Commit => {
                 join.step = Step::Committed(id);
+                join.told = Some((id, peer.name.clone(), peer.cluster));
                 let _ = self.say(id, frame::JOIN_COMMIT, &[]);
             }
             _ => {}
@@ -167,9 +176,32 @@ impl Node {
 
     fn end_join(&mut self, outcome: Outcome, fx: &mut dyn Effects) {
         if let Doing::Joining(join) = std::mem::replace(&mut self.doing, Doing::Nothing) {
+            if let (Some(told), Outcome::Failed(_)) = (join.told, &outcome) {
+                self.take_back_commit(told);
+            }
             fx.reply(join.command, outcome);
             self.unsettled = true;
         }
+    }
+
+    /// That node may have taken us in and not been able to say so: it is told that we are no member when it turns up.
+    fn take_back_commit(&mut self, (target, name, cluster): (NodeId, NodeName, ClusterId)) {
+        if cluster == self.own.cluster {
+            return;
+        }
+        let to = [(target, name)].into();
+        let Some(mut record) = self.own.members.find(self.own.id).cloned() else { return };
+        record.state = State::Left;
+        record.since = self.now.unix;
+        record.stamp = self.clock.tick(self.own.id, Some(record.stamp), self.now);
+        self.own.add_farewell(state::Farewell {
+            cluster,
+            since: self.now.unix,
+            records: vec![record],
+            to,
+            told: false,
+        });
+        self.unkept = true;
     }
 
     pub(super) fn take_join_grant(&mut self, from: NodeId, body: &[u8], fx: &mut dyn Effects) {

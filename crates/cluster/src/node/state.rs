@@ -148,10 +148,15 @@ impl Own {
             let since = record.since;
             let finals = self.members.all().filter(|m| m.state.is_final() && m.id != record.id).cloned();
             let records = finals.chain([record.clone()]).collect();
-            self.farewells.push(Farewell { cluster: self.cluster, since, records, to, told: false });
-            if self.farewells.len() > FAREWELLS_MAX {
-                self.farewells.remove(0);
-            }
+            self.add_farewell(Farewell { cluster: self.cluster, since, records, to, told: false });
+        }
+    }
+
+    /// Of so many clusters the last are remembered.
+    pub fn add_farewell(&mut self, farewell: Farewell) {
+        self.farewells.push(farewell);
+        if self.farewells.len() > FAREWELLS_MAX {
+            self.farewells.remove(0);
         }
     }
 }
