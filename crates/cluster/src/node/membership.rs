@@ -465,12 +465,15 @@ impl Node {
         let _ = self.say(from, frame::GOODBYE_ACK, &cluster.encode());
     }
 
-    pub(super) fn take_goodbye_ack(&mut self, from: NodeId) {
+    pub(super) fn take_goodbye_ack(&mut self, from: NodeId, body: &[u8]) {
+        let heard = ClusterId::decode(body);
         // Who still belongs to that cluster tells the rest of it.
         let cluster = self.peers.get(&from).map(|peer| peer.cluster);
         self.own.farewells.retain_mut(|farewell| {
-            farewell.to.remove(&from);
-            farewell.told |= Some(farewell.cluster) == cluster;
+            if heard == Some(farewell.cluster) {
+                farewell.to.remove(&from);
+                farewell.told |= heard == cluster;
+            }
             !farewell.to.is_empty()
         });
         self.unkept = true;

@@ -152,8 +152,14 @@ impl Own {
         }
     }
 
-    /// Of so many clusters the last are remembered.
-    pub fn add_farewell(&mut self, farewell: Farewell) {
+    /// One for each cluster; of so many clusters the last are remembered.
+    pub fn add_farewell(&mut self, mut farewell: Farewell) {
+        if let Some(at) = self.farewells.iter().position(|known| known.cluster == farewell.cluster) {
+            let known = self.farewells.remove(at);
+            let news: Vec<_> = farewell.records.iter().map(|record| record.id).collect();
+            farewell.records.extend(known.records.into_iter().filter(|record| !news.contains(&record.id)));
+            farewell.to.extend(known.to);
+        }
         self.farewells.push(farewell);
         if self.farewells.len() > FAREWELLS_MAX {
             self.farewells.remove(0);

@@ -4,7 +4,7 @@ use super::*;
 use crate::bus::lane::{Resumed, Sink};
 use crate::effects::Event;
 use crate::replica::{Work, merge, purge, read_entries};
-use crate::table::Answer;
+use crate::table::{Answer, Feed};
 use crate::wire::{Reader, as_u64, put, put_bytes, put_u64};
 
 /// The frames of one input, copied out of the lane.
@@ -70,7 +70,7 @@ impl Node {
             frame::JOIN_COMMIT => self.take_join_commit(from, fx),
             frame::JOINED => self.take_joined(from, body, fx),
             frame::GOODBYE => self.take_goodbye(from, body, fx),
-            frame::GOODBYE_ACK => self.take_goodbye_ack(from),
+            frame::GOODBYE_ACK => self.take_goodbye_ack(from, body),
             frame::BYE => {
                 if let Some(peer) = self.peers.get_mut(&from) {
                     peer.stopping = true;
@@ -148,7 +148,7 @@ impl Node {
         }
         self.tell_members_to(id);
         self.say_held(id);
-        self.say_digests_to(id, fx);
+        self.say_digests_to(id, false, fx);
         self.continue_join(id);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let incarnation = peer.incarnation;
@@ -209,9 +209,7 @@ impl Node {
             return;
         };
         let feed = self.owner.resume(incarnation, seq, whole != 0);
-        if self.owner.told_all(&feed).is_some()
-            || matches!(feed, crate::table::Feed::Live { snapshot: None, .. })
-        {
+        if self.owner.told_all(&feed).is_some() || matches!(feed, Feed::Live { snapshot: None, .. }) {
             // Tells it that the stream goes on from there, even if there is nothing to say.
             let _ = self.say(from, frame::CHANGES, &[seq.to_be_bytes(), seq.to_be_bytes()].concat());
         }
@@ -237,12 +235,14 @@ impl Node {
         for id in self.fellows() {
             if let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.running) {
                 peer.age();
-                self.say_digests_to(id, fx);
+                // What it holds was said when we did not count it as one of us.
+                let ask = matches!(peer.feed, Feed::Unknown);
+                self.say_digests_to(id, ask, fx);
             }
         }
     }
 
-    fn say_digests_to(&mut self, id: NodeId, fx: &mut dyn Effects) {
+    fn say_digests_to(&mut self, id: NodeId, ask: bool, fx: &mut dyn Effects) {
         let Some(peer) = self.peers.get(&id) else { return };
         let mut body = Vec::new();
         if let Some(seq) = self.owner.told_all(&peer.feed) {
@@ -259,6 +259,9 @@ impl Node {
             }
         }
         put_u64(&mut body, 4, self.own.members.digest().sum);
+        if ask {
+            put_u64(&mut body, 5, 1);
+        }
         // There is another one in a second.
         let _ = self.say(id, frame::DIGESTS, &body);
     }
@@ -281,6 +284,7 @@ impl Node {
                     }
                 }
                 4 => members = as_u64(content),
+                5 => self.say_held(from),
                 _ => {}
             }
         }

@@ -283,6 +283,30 @@ fn after_autoclean_on_both_sides_it_is_one_cluster_again() {
 }
 
 #[test]
+fn a_member_that_was_cleaned_away_gets_all_tables_when_it_comes_back() {
+    for seed in seeds(20) {
+        let mut world = World::new(3, 7_000 + seed);
+        for i in 0..3 {
+            world.places[i].autoclean = Some(Duration::from_secs(20));
+            world.kill(i);
+            world.start(i);
+        }
+        for i in 1..3 {
+            assert_eq!(world.join(i, 0), Outcome::Done);
+        }
+        world.route(0, "before", Some("1"));
+        world.run(1_000);
+        world.kill(2);
+        world.run(40_000);
+        assert_eq!(world.node(0).status().stopped, [], "it is cleaned away");
+        world.route(0, "meanwhile", Some("1"));
+        world.start(2);
+        world.run(4_000);
+        world.assert_one_cluster(&[0, 1, 2]);
+    }
+}
+
+#[test]
 fn without_autoheal_the_sides_stay_apart_until_told() {
     let mut world = World::new(2, 31);
     for i in 0..2 {
