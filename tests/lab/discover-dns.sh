@@ -18,6 +18,8 @@ node s1 $n1 $(by cluster.emqx.io a)
 node s2 $n2 $(by cluster.emqx.io a)
 start s1
 says "there is no name cluster.emqx.io (NXDOMAIN)" ctl s1 cluster discovery
+! ctl s1 cluster doctor >"$DIR/said" 2>&1 || fail "the doctor finds nothing wrong with discovery"
+grep -q "NXDOMAIN" "$DIR/said" || fail "the doctor does not say why discovery finds nobody: $(cat "$DIR/said")"
 once() { (($(grep -c 'finds nobody' "$DIR/s1/log/emqx.log.1") == 1)); }
 until_ok 5 once || fail "it does not say once why it finds nobody"
 dns set cluster.emqx.io A "$(ip s1)" "$(ip s2)"

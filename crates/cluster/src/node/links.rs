@@ -336,14 +336,12 @@ impl Node {
     }
 
     pub(super) fn find_the_silent(&mut self, fx: &mut dyn Effects) {
-        /// With the detector's word for it, so much silence is enough.
-        const SILENCE_WITH_WORD: u64 = 1_200;
         let at = self.now.at;
         let silent = |(id, peer): (&NodeId, &Peer)| {
             let silence = at.saturating_sub(peer.heard_at);
             let gone = if peer.link.is_some() {
                 silence > peer.silence_max()
-                    || (silence > SILENCE_WITH_WORD && self.swim.alive(*id) == Some(false))
+                    || (silence > peer.silence_with_word() && self.swim.alive(*id) == Some(false))
             } else {
                 peer.running && at.saturating_sub(peer.lost_at.max(peer.heard_at)) > REDIAL_LIMIT
             };

@@ -113,6 +113,11 @@ impl Peer {
         self.worst_gap -= self.worst_gap / 32;
     }
 
+    /// With the detector's word for it, so much silence is enough; the detector errs, too, where packets are lost.
+    pub fn silence_with_word(&self) -> u64 {
+        (self.worst_gap * 3).clamp(SILENCE_MIN * 3 / 4, SILENCE_MAX * 3 / 4)
+    }
+
     /// How long a silence is borne: a link that loses packets makes us slower rather than wrong.
     pub fn silence_max(&self) -> u64 {
         (self.worst_gap * 4).clamp(SILENCE_MIN, SILENCE_MAX)

@@ -173,6 +173,36 @@ impl Operator {
         };
         self.listeners.iter().map(shape).collect()
     }
+
+    /// What automatic discovery has to say for itself, for `cluster doctor`; none when nodes are joined by hand.
+    pub(super) async fn discovery_finding(&self) -> Option<Finding> {
+        if self.discovery == "manual" {
+            return None;
+        }
+        let stays_out = self.control.ask(|control| control.node().stays_out()).await.unwrap_or(false);
+        let alone = self.status().await.running_nodes.len() < 2;
+        let (result, found, advice) = match self.board.answer().filter(|_| !stays_out) {
+            None if stays_out => (
+                Verdict::Skipped,
+                format!("{} rests, because this node left its cluster", self.discovery),
+                "`emqx_ctl cluster discovery on`, or a join, ends that",
+            ),
+            None => (Verdict::Skipped, format!("{}: the first round goes on", self.discovery), ""),
+            Some(answer) => {
+                let outcomes = answer.candidates.iter().map(|c| format!("{} ({})", c.node, c.outcome));
+                let all: Vec<String> = outcomes.chain(answer.remarks.iter().cloned()).collect();
+                let found = format!("asked {}: {}", answer.asked, all.join(", "));
+                if alone {
+                    let advice = "it found nobody to be in a cluster with: check what was asked, and that the names it gave are node names that answer";
+                    (Verdict::Wrong, found, advice)
+                } else {
+                    (Verdict::Ok, found, "")
+                }
+            }
+        };
+        let (node, check, advice) = (self.name.clone(), "discovery".into(), advice.into());
+        Some(Finding { node, check, result, found, advice })
+    }
 }
 
 fn client(node: &str, info: broker::ClientInfo) -> Client {

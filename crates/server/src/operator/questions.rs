@@ -258,6 +258,8 @@ impl api::Node for Operator {
         };
         let probe =
             node::Prober { bus: self.bus.clone(), local: self.local.clone(), clock: self.clock.clone() };
-        api::examine(own, Arc::new(probe), targets).await
+        let mut findings = api::examine(own, Arc::new(probe), targets).await;
+        findings.extend(self.discovery_finding().await);
+        findings
     }
 }
