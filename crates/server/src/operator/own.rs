@@ -1,6 +1,7 @@
 //! This node's own answers, put together from its shards and its control thread.
 
 use super::*;
+use crate::api::shapes::Verdict;
 
 impl Operator {
     pub(super) async fn own_broker(&self) -> Broker {
