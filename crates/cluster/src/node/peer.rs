@@ -12,6 +12,8 @@ use crate::table::{Copy, Feed};
 
 /// Silent for so long after the usual is down, at the least, in milliseconds.
 const SILENCE_MIN: u64 = 1_600;
+/// Beats come each 400 ms: who was silent for longer than this of late is behind a link that loses them.
+const LOSSY_GAP: u64 = 700;
 /// No link is so bad that its silence is borne longer, in milliseconds.
 const SILENCE_MAX: u64 = 8_000;
 /// What one link may hold back; bulk leaves [`super::BULK_RESERVE`] of it free.
@@ -113,13 +115,18 @@ impl Peer {
         self.worst_gap -= self.worst_gap / 32;
     }
 
-    /// With the detector's word for it, so much silence is enough; the detector errs, too, where packets are lost.
+    /// Packets are lost on the way, as it seems: then both links and the detector err.
+    fn is_lossy(&self) -> bool {
+        self.worst_gap > LOSSY_GAP
+    }
+
+    /// With the detector's word for it, so much silence is enough.
     pub fn silence_with_word(&self) -> u64 {
-        (self.worst_gap * 3).clamp(SILENCE_MIN * 3 / 4, SILENCE_MAX * 3 / 4)
+        if self.is_lossy() { SILENCE_MAX * 3 / 4 } else { SILENCE_MIN * 3 / 4 }
     }
 
     /// How long a silence is borne: a link that loses packets makes us slower rather than wrong.
     pub fn silence_max(&self) -> u64 {
-        (self.worst_gap * 4).clamp(SILENCE_MIN, SILENCE_MAX)
+        if self.is_lossy() { SILENCE_MAX } else { (self.worst_gap * 4).clamp(SILENCE_MIN, SILENCE_MAX) }
     }
 }

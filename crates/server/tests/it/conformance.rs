@@ -183,7 +183,9 @@ fn retained_messages_are_kept_replaced_and_removed(at: &Places) {
     late.send("a2 * 0006 {} 'ret'").gets("b0 * 0006 {} 00");
     // QoS 0 replaces too, and an empty one removes.
     publisher.send("31 * 'ret' \"two\"").alive();
+    // When all who were there have it, it is on its way to nobody.
     plain.gets("30 * 'ret' \"two\"");
+    as_published.gets("31 * 'ret' {} \"two\"");
     late.send("82 * 0007 {} 'ret' 10").gets("90 * 0007 {} 00 | 31 * 'ret' {} \"two\"");
     publisher.send("33 * 'ret' 0003").gets("40 * 0003");
     plain.gets("32 * 'ret' 0003");
