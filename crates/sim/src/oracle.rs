@@ -147,6 +147,13 @@ impl Oracle {
         }
     }
 
+    /// It has come to a client.
+    pub fn arrived(&mut self, client: usize, message: u64) {
+        let session = &mut self.sessions[client];
+        session.got.entry(message).or_default().0 += 1;
+        session.owed.remove(&message);
+    }
+
     /// Its publisher is told so.
     pub fn accepted(&mut self, message: u64) {
         self.counts.accepted += 1;

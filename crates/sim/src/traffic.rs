@@ -258,7 +258,7 @@ fn delivered(world: &mut World, client: usize, topic: &str, payload: &[u8], qos:
     };
     let oracle = &mut world.oracle;
     check::matching::delivered(oracle, client, message, topic, qos, retain);
-    oracle.sessions[client].owed.remove(&message);
+    oracle.arrived(client, message);
     // A retained message may come once more with each SUBSCRIBE, and between newer ones.
     if !topic.starts_with("r/") {
         check::once::delivered(oracle, client, message, qos);

@@ -23,8 +23,6 @@ const FAREWELL_EAGER: u64 = 24 * 3_600 * 1_000;
 const GIVE_WAY: u64 = 150;
 /// A dial that was not answered by then is forgotten.
 const DIAL_LIMIT: u64 = 15_000;
-/// So long a member may be without a link before it counts as down.
-const REDIAL_LIMIT: u64 = 1_500;
 /// A link without purpose is closed after so long.
 const LINGER: u64 = 3_000;
 /// A link over which nothing came for so long is asked about.
@@ -337,16 +335,7 @@ impl Node {
 
     pub(super) fn find_the_silent(&mut self, fx: &mut dyn Effects) {
         let at = self.now.at;
-        let silent = |(id, peer): (&NodeId, &Peer)| {
-            let silence = at.saturating_sub(peer.heard_at);
-            let gone = if peer.link.is_some() {
-                silence > peer.silence_max()
-                    || (silence > peer.silence_with_word() && self.swim.alive(*id) == Some(false))
-            } else {
-                peer.running && at.saturating_sub(peer.lost_at.max(peer.heard_at)) > REDIAL_LIMIT
-            };
-            gone.then_some(*id)
-        };
+        let silent = |(id, peer): (&NodeId, &Peer)| peer.is_silent(at, self.swim.alive(*id)).then_some(*id);
         for (id, peer) in &self.peers {
             if peer.running && at.saturating_sub(peer.heard_at) > QUIET {
                 fx.event(Event::Quiet(*id));

@@ -10,14 +10,25 @@ use crate::name::NodeName;
 use crate::replica::Work;
 use crate::table::{Copy, Feed};
 
-/// Silent for so long after the usual is down, at the least, in milliseconds.
-const SILENCE_MIN: u64 = 1_600;
-/// Beats come each 400 ms: who was silent for longer than this of late is behind a link that loses them.
+/// Who is silent for so long is down, in milliseconds; with the word of the detector for it, or, without
+/// a link, by its own failing to come back, somewhat less is enough.
+const SILENCE: Silence = Silence { alone: 1_650, with_word: 1_200, without_link: 1_500 };
+/// The same where packets are lost on the way: then both links and the detector err, and a slow judgement
+/// is better than a wrong one.
+const SILENCE_LOSSY: Silence = Silence { alone: 8_000, with_word: 6_000, without_link: 8_000 };
+/// Beats come each 400 ms: who was silent for longer than this is behind a link that loses packets.
 const LOSSY_GAP: u64 = 700;
-/// No link is so bad that its silence is borne longer, in milliseconds.
-const SILENCE_MAX: u64 = 8_000;
+/// For so long after such a gap. At 30 % loss there is one each ten seconds or so.
+const LOSSY_FOR: u64 = 60_000;
 /// What one link may hold back; bulk leaves [`super::BULK_RESERVE`] of it free.
 const LIMITS: Limits = Limits { buffer_bytes_max: 8 * 1024 * 1024, frame_bytes_max: 32 * 1024 * 1024 };
+
+/// How long silence is borne, in milliseconds.
+struct Silence {
+    alone: u64,
+    with_word: u64,
+    without_link: u64,
+}
 
 /// A connection with a peer.
 #[derive(Debug, Clone, Copy)]
@@ -53,8 +64,8 @@ pub(crate) struct Peer {
     /// When something last came over its link.
     pub link_heard_at: u64,
     pub spoken_at: u64,
-    /// The longest silence of late.
-    worst_gap: u64,
+    /// Until then it counts as behind a link that loses packets.
+    lossy_until: u64,
     pub feed: Feed,
     pub copy: Copy,
     pub work: VecDeque<Work>,
@@ -84,7 +95,7 @@ impl Peer {
             heard_at: at,
             link_heard_at: at,
             spoken_at: at,
-            worst_gap: 0,
+            lossy_until: 0,
             feed: Feed::default(),
             copy: Copy::default(),
             work: VecDeque::new(),
@@ -106,27 +117,20 @@ impl Peer {
     }
 
     pub fn heard(&mut self, at: u64) {
-        self.worst_gap = self.worst_gap.max(at.saturating_sub(self.heard_at));
+        if at.saturating_sub(self.heard_at) > LOSSY_GAP {
+            self.lossy_until = at + LOSSY_FOR;
+        }
         self.heard_at = at;
     }
 
-    /// Long silences are forgotten over a minute or so; to be called each second.
-    pub fn age(&mut self) {
-        self.worst_gap -= self.worst_gap / 32;
-    }
-
-    /// Packets are lost on the way, as it seems: then both links and the detector err.
-    fn is_lossy(&self) -> bool {
-        self.worst_gap > LOSSY_GAP
-    }
-
-    /// With the detector's word for it, so much silence is enough.
-    pub fn silence_with_word(&self) -> u64 {
-        if self.is_lossy() { SILENCE_MAX * 3 / 4 } else { SILENCE_MIN * 3 / 4 }
-    }
-
-    /// How long a silence is borne: a link that loses packets makes us slower rather than wrong.
-    pub fn silence_max(&self) -> u64 {
-        if self.is_lossy() { SILENCE_MAX } else { (self.worst_gap * 4).clamp(SILENCE_MIN, SILENCE_MAX) }
+    /// Whether nothing has been heard of it for so long that it counts as down. `word`: what the failure
+    /// detector says, true where it answers somebody.
+    pub fn is_silent(&self, at: u64, word: Option<bool>) -> bool {
+        let borne = if at < self.lossy_until { &SILENCE_LOSSY } else { &SILENCE };
+        let silence = at.saturating_sub(self.heard_at);
+        if self.link.is_none() {
+            return self.running && silence.min(at.saturating_sub(self.lost_at)) > borne.without_link;
+        }
+        silence > borne.alone || (silence > borne.with_word && word == Some(false))
     }
 }

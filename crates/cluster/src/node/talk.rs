@@ -234,7 +234,6 @@ impl Node {
     pub(super) fn say_digests(&mut self, fx: &mut dyn Effects) {
         for id in self.fellows() {
             if let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.running) {
-                peer.age();
                 // What it holds was said when we did not count it as one of us.
                 let ask = matches!(peer.feed, Feed::Unknown);
                 self.say_digests_to(id, ask, fx);

@@ -10,11 +10,10 @@ use crate::oracle::Oracle;
 pub fn delivered(oracle: &mut Oracle, client: usize, message: u64, qos: QoS) {
     let Some(known) = oracle.messages.get_mut(&message) else { return };
     let session = &mut oracle.sessions[client];
-    let (all, count) = session.got.entry(message).or_default();
-    *all += 1;
     if qos == QoS::AtLeastOnce || known.qos == QoS::AtLeastOnce || session.ghost {
         return;
     }
+    let Some((_, count)) = session.got.get_mut(&message) else { return };
     *count += 1;
     let shared = |filter: &str| broker::routes::shared(filter).map(|(_, filter)| filter.to_owned());
     let matches = |filter: &str| {
