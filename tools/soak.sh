@@ -32,17 +32,16 @@ measured() { grep -E "^(alarm|found|grown) " "$1" | paste -sd, | sed 's/,/, /g';
 pauses() { grep -o "longest pause [0-9.]* s" "$1" | sort -k3 -n | tail -n 1; }
 seconds() { grep -o "finished in [0-9.]*s\|[0-9]* seeds from [0-9]* on hold" "$1" | tail -n 1; }
 
-for what in "${@:-heal loss twenty rolling seeds sim}"; do
-	for one in $what; do
-		case $one in
-		heal) run heal "$ROUNDS rounds" slowest tests/lab/heal.sh ;;
-		loss) run loss "$SECS s each" measured tests/lab/loss.sh ;;
-		twenty) run twenty "once" measured tests/lab/twenty.sh ;;
-		rolling) run rolling "once" pauses tests/lab/rolling.sh ;;
-		seeds) run "cluster machine" "$SEEDS seeds a test" seconds env CLUSTER_SEEDS=$SEEDS cargo test --release --locked -q -p flockmq-cluster node::tests ;;
-		sim) run simulation "$SEEDS seeds" seconds cargo run --release --locked -q -p flockmq-sim -- --seeds "$SEEDS" ;;
-		*) die "no such run: $one" ;;
-		esac
-	done
+(($#)) || set -- heal loss twenty rolling seeds sim
+for what; do
+	case $what in
+	heal) run heal "$ROUNDS rounds" slowest tests/lab/heal.sh ;;
+	loss) run loss "$SECS s each" measured tests/lab/loss.sh ;;
+	twenty) run twenty "once" measured tests/lab/twenty.sh ;;
+	rolling) run rolling "once" pauses tests/lab/rolling.sh ;;
+	seeds) run "cluster machine" "$SEEDS seeds a test" seconds env CLUSTER_SEEDS=$SEEDS cargo test --release --locked -q -p flockmq-cluster node::tests ;;
+	sim) run simulation "$SEEDS seeds" seconds cargo run --release --locked -q -p flockmq-sim -- --seeds "$SEEDS" ;;
+	*) die "no such run: $one" ;;
+	esac
 done
 exit $failed

@@ -10,16 +10,6 @@ k8s up fake
 eval "$(tests/lab/k8s.sh env)"
 ip() { $NET addr "$1"; }
 n1=emqx@$(ip s1) n2=emqx@$(ip s2) n3=emqx@$(ip s3)
-# As in a pod: what the account is given lies where pods have it. Nobody else sees the mount.
-cat >"$DIR/pod.sh" <<T
-set -e
-mkdir -p /var/run/secrets
-mount -t tmpfs none /var/run/secrets
-mkdir -p /var/run/secrets/kubernetes.io/serviceaccount
-mount --bind "$K8S_SA" /var/run/secrets/kubernetes.io/serviceaccount
-exec ./bin/emqx start
-T
-pod() { says "is started successfully!" on "$1" unshare -m bash "$DIR/pod.sh"; }
 slice() { # NAME ADDRESS... : an EndpointSlice of the service, all addresses not ready
 	local name=$1 a list=()
 	shift

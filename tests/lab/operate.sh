@@ -19,14 +19,6 @@ tests/lab/k8s.sh up fake >/dev/null
 tests/lab/k8s.sh set default emqx "$($NET addr s1)" "$($NET addr s2)!" >/dev/null
 # The stand-in wants a token over plain HTTP too.
 eval "$(tests/lab/k8s.sh env)"
-cat >"$DIR/pod.sh" <<T
-set -e
-mkdir -p /var/run/secrets
-mount -t tmpfs none /var/run/secrets
-mkdir -p /var/run/secrets/kubernetes.io/serviceaccount
-mount --bind "$K8S_SA" /var/run/secrets/kubernetes.io/serviceaccount
-exec ./bin/emqx start
-T
 svc=$($NET addr svc)
 
 nodes() { # N : two fresh nodes with the N-th block of settings
@@ -72,7 +64,7 @@ nodes 6
 for h in s1 s2; do
 	set_key "$DIR/$h/etc/emqx.conf" node.name "emqx@$($NET addr $h)"
 	set_key "$DIR/$h/etc/emqx.conf" cluster.k8s.apiserver "http://$svc:8080"
-	on $h unshare -m bash "$DIR/pod.sh" >/dev/null
+	pod $h
 done
 all_see "s1 s2" "$(status "emqx@$($NET addr s1)" "emqx@$($NET addr s2)")"
 rmdir /var/run/secrets 2>/dev/null || true

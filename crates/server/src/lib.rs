@@ -24,3 +24,4 @@ pub mod sys;
 pub mod term;
 pub mod tls;
 pub mod twin;
+mod whole;

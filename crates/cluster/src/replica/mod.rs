@@ -99,19 +99,17 @@ impl Buckets {
     }
 }
 
-/// Holds a record if it is newer than what is held; yields whether it was.
+/// Holds a record if it is newer than what is held.
 pub(crate) fn merge(
     records: &mut dyn Records,
     key: &[u8],
     stamp: Stamp,
     value: Option<&[u8]>,
     origin: Origin,
-) -> bool {
-    let newer = records.stamp(key).is_none_or(|held| held < stamp);
-    if newer {
+) {
+    if records.stamp(key).is_none_or(|held| held < stamp) {
         records.apply(key, stamp, value, origin);
     }
-    newer
 }
 
 /// Forgets a few tombstones that nobody needs any more, from behind `after`; yields from where to go on.

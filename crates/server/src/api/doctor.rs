@@ -248,7 +248,7 @@ async fn open_port(own: &Own, target: &str, addresses: &[IpAddr], report: &mut R
     for ip in addresses {
         let port = match own.mode {
             PortMode::Ekka => (own.ekka_port)(target),
-            PortMode::Epmd(epmd) => match ask_epmd(*ip, epmd, target).await {
+            PortMode::Epmd(epmd) => match epmd::lookup(*ip, epmd, base(target)).await {
                 Ok(Some(port)) => port,
                 Ok(None) => {
                     last = format!("the port mapper (epmd) at {ip} knows no node of that name");
@@ -298,7 +298,7 @@ async fn open_port(own: &Own, target: &str, addresses: &[IpAddr], report: &mut R
 async fn other_mode(own: &Own, target: &str, addresses: &[IpAddr]) -> Option<u16> {
     let ip = *addresses.first()?;
     match own.mode {
-        PortMode::Ekka => ask_epmd(ip, epmd::PORT, target).await.ok().flatten(),
+        PortMode::Ekka => epmd::lookup(ip, epmd::PORT, base(target)).await.ok().flatten(),
         PortMode::Epmd(_) => {
             let port = (own.ekka_port)(target);
             connect(SocketAddr::new(ip, port)).await.ok().map(|()| port)
@@ -457,9 +457,9 @@ async fn connect(address: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// The port of a node at the port mapper of that host, none when it knows none of that name.
-async fn ask_epmd(ip: IpAddr, epmd: u16, target: &str) -> io::Result<Option<u16>> {
-    epmd::lookup(ip, epmd, target.split('@').next().unwrap_or_default()).await
+/// A node's name without its host: under this the port mapper (epmd) knows it.
+fn base(name: &str) -> &str {
+    name.split('@').next().unwrap_or_default()
 }
 
 fn plainly(why: &io::Error) -> String {

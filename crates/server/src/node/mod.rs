@@ -23,8 +23,9 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::alarms::{Alarm, Alarms};
 use crate::inbox::{Inbox, Sender};
-use crate::shard::{AllOrNothing, Clock, Note, ShardHandle, ShardMessage, Shared};
+use crate::shard::{Clock, Note, ShardHandle, ShardMessage, Shared};
 use crate::stream::Wire;
+use crate::whole::AllOrNothing;
 
 pub use bus::{BusSettings, accept};
 pub use effects::{NodeFx, STATE_FILE};

@@ -258,20 +258,8 @@ impl Unstarted {
         incarnation: Incarnation,
     ) -> io::Result<JoinHandle<()>> {
         std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
-            let _whole = AllOrNothing;
+            let _whole = crate::whole::AllOrNothing;
             Worker::new(number, self.poll, self.inbox, config, shared, siblings, incarnation).run();
         })
-    }
-}
-
-/// A node without one of its shards, or without its control thread, would lose clients and messages unseen: it
-/// ends instead, so that whoever watches it starts it again. What happened is in the log.
-pub struct AllOrNothing;
-
-impl Drop for AllOrNothing {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            std::process::abort();
-        }
     }
 }
