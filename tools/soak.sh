@@ -41,7 +41,7 @@ for what; do
 	rolling) run rolling "once" pauses tests/lab/rolling.sh ;;
 	seeds) run "cluster machine" "$SEEDS seeds a test" seconds env CLUSTER_SEEDS=$SEEDS cargo test --release --locked -q -p flockmq-cluster node::tests ;;
 	sim) run simulation "$SEEDS seeds" seconds cargo run --release --locked -q -p flockmq-sim -- --seeds "$SEEDS" ;;
-	*) die "no such run: $one" ;;
+	*) die "no such run: $what" ;;
 	esac
 done
 exit $failed

@@ -134,6 +134,8 @@ pub(crate) enum Life {
 pub(crate) struct Fetching {
     pub(crate) from: Place,
     pub(crate) request: u64,
+    /// The session is wanted ended, not here.
+    pub(crate) fresh: bool,
     /// The connection that waits, unless it has given up.
     pub(crate) waiting: Option<Waiting>,
     pub(crate) give_up_at: Now,
@@ -170,6 +172,8 @@ pub(crate) struct Away {
 pub(crate) struct Leaving {
     pub(crate) to: Place,
     pub(crate) request: u64,
+    /// The claim with which the peer asked.
+    pub(crate) stamp: Stamp,
     /// Kept, as the mailbox is, should the peer die before it has settled.
     pub(crate) away: Away,
     pub(crate) late: VecDeque<KeptLetter>,
@@ -192,6 +196,8 @@ pub(crate) struct Arriving {
     pub(crate) request: u64,
     pub(crate) held: VecDeque<KeptLetter>,
     pub(crate) give_up_at: Now,
+    /// The old place has been told that everybody knows the new routes.
+    pub(crate) settled: bool,
     /// Another node that wants the session as soon as it is whole.
     pub(crate) next: Option<Ask>,
 }

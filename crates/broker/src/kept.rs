@@ -1,7 +1,7 @@
 //! A session on its way to another node, and what two nodes say to one another while it moves:
-//! `Ask` (the new node wants it), `Whole` (the session), `Settled` (the new node's routes are in
-//! everywhere), `Late` (what still came to the old node). Every message begins with a version and
-//! names the client and the request. Numbers are big endian.
+//! `Ask` (the new node wants it), `Pass` (so does another one, which asked me after you), `Whole` (the
+//! session), `Settled` (the new node's routes are in everywhere), `Late` (what still came to the old
+//! node). Every message begins with a version and names the client and the request. Numbers are big endian.
 
 use cluster::Stamp;
 use mqtt::Message;
@@ -14,6 +14,7 @@ const ASK: u8 = 1;
 const WHOLE: u8 = 2;
 const SETTLED: u8 = 3;
 const LATE: u8 = 4;
+const PASS: u8 = 5;
 
 /// The part of a session that outlives its connection.
 #[derive(Debug, Default)]
@@ -122,6 +123,8 @@ pub(crate) enum Told {
     /// The client has connected to me at `stamp`; end its connection to you and give me its session,
     /// or, if `fresh`, end that too.
     Ask { fresh: bool, stamp: Stamp },
+    /// The node with that key has asked me so, but you have the session.
+    Pass { key: u64, fresh: bool, stamp: Stamp },
     /// Here it is; `None`: there is none.
     Whole(Option<Vec<u8>>),
     /// Every node's messages for it come to me now.
@@ -139,6 +142,11 @@ impl Told {
             Told::Ask { fresh, stamp } => {
                 out.extend_from_slice(&[ASK, u8::from(*fresh)]);
                 out.extend_from_slice(&stamp.encode());
+            }
+            Told::Pass { key, fresh, stamp } => {
+                out.extend_from_slice(&[PASS, u8::from(*fresh)]);
+                out.extend_from_slice(&stamp.encode());
+                out.extend_from_slice(&key.to_be_bytes());
             }
             Told::Whole(None) => out.extend_from_slice(&[WHOLE, 0]),
             Told::Whole(Some(kept)) => {
@@ -165,6 +173,10 @@ impl Told {
             ASK => {
                 let fresh = reader.byte()? != 0;
                 Told::Ask { fresh, stamp: Stamp::decode(reader.take(16)?)? }
+            }
+            PASS => {
+                let fresh = reader.byte()? != 0;
+                Told::Pass { fresh, stamp: Stamp::decode(reader.take(16)?)?, key: reader.u64()? }
             }
             WHOLE if reader.byte()? == 0 => Told::Whole(None),
             WHOLE => Told::Whole(Some(reader.bytes()?.to_vec())),
@@ -227,6 +239,7 @@ mod tests {
         let stamp = Stamp { time: 3, node: 4 };
         for told in [
             Told::Ask { fresh: true, stamp },
+            Told::Pass { key: 5, fresh: false, stamp },
             Told::Whole(None),
             Told::Whole(Some(vec![1, 2])),
             Told::Settled,

@@ -40,12 +40,11 @@ impl Registry {
         self.claims.insert_unique(hash, entry, |e| hasher.hash_one(&*e.client));
     }
 
-    /// The peer has given the client id up.
-    pub fn release(&mut self, place: Place, client: &str) {
+    /// The peer has given the client id up; since when it had claimed it.
+    pub fn release(&mut self, place: Place, client: &str) -> Option<Stamp> {
         let hash = self.hasher.hash_one(client);
-        if let Ok(found) = self.claims.find_entry(hash, |e| e.place == place && *e.client == *client) {
-            found.remove();
-        }
+        let found = self.claims.find_entry(hash, |e| e.place == place && *e.client == *client).ok()?;
+        Some(found.remove().0.stamp)
     }
 
     /// The peer cannot be reached.

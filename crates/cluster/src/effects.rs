@@ -88,6 +88,9 @@ pub trait Effects {
     fn table_complete(&mut self, node: NodeId, table: TableId);
     /// The node does not serve: act as if its tables were empty, as one step, but keep them.
     fn masked(&mut self, node: NodeId);
+    /// The node had counted this one as down while this one went on: words to it by [`crate::Node::cast`] may be
+    /// lost. What waits for an answer to such a word has to be said again.
+    fn interrupted(&mut self, node: NodeId);
     /// The node serves (again): what is held of its tables counts, as one step.
     fn unmasked(&mut self, node: NodeId);
 

@@ -45,6 +45,7 @@ pub enum ShardMessage {
     PeerClaim { peer: Place, client: String, stamp: Stamp },
     PeerRelease { peer: Place, client: String },
     PeerMasked(Place),
+    PeerInterrupted(Place),
     PeerUnmasked(Place),
     PeerForgotten(Place),
 }
@@ -299,6 +300,11 @@ impl Effects for Control {
         let place = Place::peer(self.slot(node));
         self.interest.apply(&Change::Mask { place });
         self.each_shard(|| ShardMessage::PeerMasked(place));
+    }
+
+    fn interrupted(&mut self, node: NodeId) {
+        let place = Place::peer(self.slot(node));
+        self.each_shard(|| ShardMessage::PeerInterrupted(place));
     }
 
     fn unmasked(&mut self, node: NodeId) {

@@ -35,7 +35,8 @@ pub struct Link {
     pub ends: [End; 2],
     /// When the last parcel towards each end arrives.
     last: [u64; 2],
-    /// What a cut holds back on its way to each end.
+    /// What a cut has caught on its way to each end, and what was sent after that.
+    caught: [VecDeque<Parcel>; 2],
     held: [VecDeque<Parcel>; 2],
 }
 
@@ -83,7 +84,10 @@ impl Net {
     }
 
     pub fn connect(&mut self, number: u64, ends: [End; 2]) {
-        self.links.insert(number, Link { ends, last: [0; 2], held: Default::default() });
+        self.links.insert(
+            number,
+            Link { ends, last: [0; 2], caught: Default::default(), held: Default::default() },
+        );
     }
 
     pub fn is_cut(&self, a: usize, b: usize) -> bool {
@@ -103,7 +107,7 @@ impl Net {
         let delay = self.delay(rng);
         let known = self.links.get_mut(&link)?;
         let way = (known.ends[1 - to].host, known.ends[to].host);
-        if self.cut.contains(&way) || !known.held[to].is_empty() {
+        if self.cut.contains(&way) {
             known.held[to].push_back(parcel);
             return None;
         }
@@ -116,8 +120,8 @@ impl Net {
     pub fn arrive(&mut self, link: u64, to: usize, parcel: Parcel) -> Option<(End, Parcel)> {
         let known = self.links.get_mut(&link)?;
         let way = (known.ends[1 - to].host, known.ends[to].host);
-        if self.cut.contains(&way) || !known.held[to].is_empty() {
-            known.held[to].push_back(parcel);
+        if self.cut.contains(&way) {
+            known.caught[to].push_back(parcel);
             return None;
         }
         Some((known.ends[to], parcel))
@@ -133,7 +137,7 @@ impl Net {
                 }
                 let at = (now + rng.random_range(1..400)).max(link.last[to]);
                 link.last[to] = at;
-                for parcel in link.held[to].drain(..) {
+                for parcel in link.caught[to].drain(..).chain(link.held[to].drain(..)) {
                     sent.push(Sent { at, link: *number, to, parcel });
                 }
             }

@@ -18,6 +18,8 @@ pub struct Message {
     pub sent_at: u64,
     /// By which node it was first taken in, in which run of it, and when.
     pub taken: Option<(usize, u64, u64)>,
+    /// Which session of its publisher it was first taken in from: with QoS 2 that one brings it once.
+    pub session: u64,
     /// Its number among all that were taken in.
     pub number: u64,
     pub accepted: bool,
@@ -120,6 +122,7 @@ impl Oracle {
             retain,
             sent_at: now,
             taken: None,
+            session: 0,
             number: 0,
             accepted: false,
             shared: 0,
@@ -134,9 +137,13 @@ impl Oracle {
         self.taken += 1;
         let number = self.taken;
         let Some(known) = self.messages.get_mut(&message) else { return };
+        let session = self.sessions[known.publisher].epoch;
         if known.taken.is_none() {
             known.taken = Some((host, run, now));
             known.number = number;
+            known.session = session;
+        } else if known.qos == QoS::ExactlyOnce && known.session == session {
+            return;
         }
         for client in owes {
             self.counts.owed += 1;

@@ -151,6 +151,11 @@ impl Interest {
         found.map_or(u64::from(place.0), |at| self.node_keys[at].1)
     }
 
+    /// The place whose [`Interest::node_key`] that is.
+    pub fn node_with(&self, key: u64) -> Option<Place> {
+        self.node_keys.iter().find(|(_, known)| *known == key).map(|(place, _)| *place)
+    }
+
     /// Whether the place cannot be reached.
     pub fn is_masked(&self, place: Place) -> bool {
         !self.masked.is_empty() && self.masked.binary_search(&place).is_ok()

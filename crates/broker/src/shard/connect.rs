@@ -234,6 +234,7 @@ impl Shard {
         Life::Fetching(Box::new(Fetching {
             from,
             request: self.rng.next(),
+            fresh: connect.clean_start,
             waiting: Some(waiting(conn, connect, info)),
             give_up_at: now.plus(FETCH_LIMIT_MS),
             next: None,

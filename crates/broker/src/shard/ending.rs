@@ -126,9 +126,8 @@ impl Shard {
             Life::Away(_) => self.expire_away(slot, now, fx),
             Life::Fetching(fetching) if fetching.give_up_at <= now => self.give_up_fetching(slot, fx),
             Life::Leaving(leaving) => match leaving.step {
-                LeavingStep::Given { give_up_at: at } | LeavingStep::Settled { done_at: at } if at <= now => {
-                    self.finish_leaving(slot, now, fx);
-                }
+                LeavingStep::Given { give_up_at: at } if at <= now => self.give_up_leaving(slot, now, fx),
+                LeavingStep::Settled { done_at: at } if at <= now => self.finish_leaving(slot, now, fx),
                 _ => {}
             },
             Life::Fetching(_) => {}

@@ -40,6 +40,12 @@ impl Shard {
             Told::Ask { fresh, stamp } => {
                 self.asked(client, Ask { from, request, fresh, stamp }, now, fx);
             }
+            Told::Pass { key, fresh, stamp } => {
+                // Whoever has gone meanwhile wants nothing any more.
+                if let Some(place) = fx.interest().node_with(key) {
+                    self.asked(client, Ask { from: place, request, fresh, stamp }, now, fx);
+                }
+            }
             Told::Whole(kept) => {
                 if let Some(slot) = self.find(client) {
                     self.arrived(slot, from, request, kept, now, fx);
@@ -72,8 +78,32 @@ impl Shard {
     }
 
     /// It has given it up.
-    pub fn peer_release(&mut self, peer: Place, client: &str) {
-        self.registry.release(peer, client);
+    pub fn peer_release(&mut self, peer: Place, client: &str, now: Now, fx: &mut impl Effects) {
+        let released = self.registry.release(peer, client);
+        // It was to have the session and does without: whatever it knew of it, it has said before.
+        if let Some(slot) = self.find(client)
+            && let Life::Leaving(leaving) = &self.clients[slot as usize].life
+            && (leaving.to, Some(leaving.stamp)) == (peer, released)
+            && matches!(leaving.step, LeavingStep::Given { .. })
+        {
+            self.take_back(slot, now, fx);
+        }
+    }
+
+    /// The peer had counted this node as down, while this node went on: words to it are lost. What waits for
+    /// an answer is said again; who has heard it before takes no harm.
+    pub fn peer_interrupted(&mut self, peer: Place, fx: &mut impl Effects) {
+        for (_, client) in &self.clients {
+            if let Life::Fetching(fetching) = &client.life
+                && fetching.from == peer
+            {
+                let told = Told::Ask { fresh: fetching.fresh, stamp: client.stamp };
+                fx.tell(peer, &client.id, &told.encode(&client.id, fetching.request));
+            }
+            if let Some(arriving) = client.arriving.as_ref().filter(|a| a.from == peer && a.settled) {
+                fx.tell(peer, &client.id, &Told::Settled.encode(&client.id, arriving.request));
+            }
+        }
     }
 
     /// The peer cannot be reached: its claims count for nothing, and what was under way with it ends.
@@ -82,8 +112,15 @@ impl Shard {
         let slots: Vec<u32> = self.clients.iter().map(|(slot, _)| slot as u32).collect();
         for slot in slots {
             let Some(client) = self.clients.get_mut(slot as usize) else { continue };
-            match &client.life {
-                Life::Fetching(fetching) if fetching.from == peer => {
+            // It will ask again, if it still wants to.
+            if let Some(arriving) = &mut client.arriving {
+                arriving.next.take_if(|ask| ask.from == peer);
+            }
+            match &mut client.life {
+                Life::Fetching(fetching) if fetching.from != peer => {
+                    fetching.next.take_if(|ask| ask.from == peer);
+                }
+                Life::Fetching(fetching) => {
                     let request = fetching.request;
                     self.arrived(slot, peer, request, None, now, fx);
                 }
@@ -120,17 +157,24 @@ impl Shard {
         }
         self.displace(slot, Cause::TakenOver, now, fx);
         let Some(slot) = self.find(client) else { return };
+        self.limit_if_superseded(slot, now);
         let waiting = match &mut self.clients[slot as usize].life {
-            Life::Away(away) => {
-                let until = now.plus(SUPERSEDED_MS);
-                away.ends_at = Some(away.ends_at.map_or(until, |at| at.min(until)));
-                None
-            }
             Life::Fetching(fetching) => fetching.waiting.take(),
-            Life::Open { .. } | Life::Leaving(_) => None,
+            Life::Open { .. } | Life::Leaving(_) | Life::Away(_) => None,
         };
         self.turn_away(waiting, fx);
         self.arm(slot);
+    }
+
+    /// A session without connection that another node claims waits a while to be asked for, and no longer.
+    fn limit_if_superseded(&mut self, slot: u32, now: Now) {
+        let client = &mut self.clients[slot as usize];
+        if let Life::Away(away) = &mut client.life
+            && self.registry.owner(&client.id).is_some_and(|(_, claimed)| claimed > client.stamp)
+        {
+            let until = now.plus(SUPERSEDED_MS);
+            away.ends_at = Some(away.ends_at.map_or(until, |at| at.min(until)));
+        }
     }
 
     pub(super) fn tell_owner(&mut self, slot: u32, told: &Told, fx: &mut impl Effects) {
@@ -158,9 +202,19 @@ impl Shard {
             arriving.next = Some(ask);
             return self.displace(slot, Cause::TakenOver, now, fx);
         }
-        if matches!(known.life, Life::Leaving(_)) {
-            return none(fx);
+        if let Life::Leaving(leaving) = &known.life {
+            let (to, request) = (leaving.to, leaving.request);
+            if to != ask.from {
+                return self.pass_on(client, to, ask, fx);
+            }
+            if request == ask.request {
+                let whole = Told::Whole(Some(self.keep(slot).encode()));
+                return answer(client, ask, &whole, fx);
+            }
+            // What was given did not come, or was given up: it is to begin anew.
+            self.take_back(slot, now, fx);
         }
+        let Some(slot) = self.find(client) else { return none(fx) };
         self.displace(slot, if ask.fresh { Cause::Discarded } else { Cause::TakenOver }, now, fx);
         match self.find(client) {
             Some(slot) if ask.fresh => {
@@ -173,6 +227,13 @@ impl Shard {
         }
     }
 
+    /// Whoever has the session by now may give it to the one that asks.
+    fn pass_on(&self, client: &str, to: Place, ask: Ask, fx: &mut impl Effects) {
+        let key = fx.interest().node_key(ask.from);
+        let told = Told::Pass { key, fresh: ask.fresh, stamp: ask.stamp };
+        fx.tell(to, client, &told.encode(client, ask.request));
+    }
+
     /// First part: the session as it is.
     fn give(&mut self, slot: u32, ask: Ask, now: Now, fx: &mut impl Effects) {
         let kept = self.keep(slot).encode();
@@ -183,6 +244,7 @@ impl Shard {
         client.life = Life::Leaving(Box::new(Leaving {
             to: ask.from,
             request: ask.request,
+            stamp: ask.stamp,
             away,
             late: Default::default(),
             step,
@@ -202,8 +264,10 @@ impl Shard {
             expiry_secs: client.expiry,
             ..KeptSession::default()
         };
-        if let Life::Away(away) = &client.life {
-            away.flight.encode(&mut kept.flight);
+        match &client.life {
+            Life::Away(away) => away.flight.encode(&mut kept.flight),
+            Life::Leaving(leaving) => leaving.away.flight.encode(&mut kept.flight),
+            Life::Open { .. } | Life::Fetching(_) => {}
         }
         for subscription in client.subscriptions() {
             let filter = match subscription.group().and_then(|g| self.groups.group(g)) {
@@ -216,6 +280,19 @@ impl Shard {
         kept.letters = letters.map(|l| KeptLetter::new(Default::default(), l)).collect();
         kept.will = client.will.as_ref().map(|w| (w.message.clone(), w.delay));
         kept
+    }
+
+    /// The peer has not said that it has settled for so long: where it claims the client id the session is
+    /// there, and what came since may follow; where it does not it has given up.
+    pub(super) fn give_up_leaving(&mut self, slot: u32, now: Now, fx: &mut impl Effects) {
+        let client = &self.clients[slot as usize];
+        let Life::Leaving(leaving) = &client.life else { return };
+        let owner = self.registry.owner(&client.id);
+        if owner.is_some_and(|(place, stamp)| place == leaving.to && stamp > client.stamp) {
+            self.finish_leaving(slot, now, fx);
+        } else {
+            self.take_back(slot, now, fx);
+        }
     }
 
     /// Second part: what came since; then the session is forgotten here.
@@ -240,6 +317,7 @@ impl Shard {
         for letter in late {
             self.post(slot, letter.letter());
         }
+        self.limit_if_superseded(slot, now);
         self.arm(slot);
         if let Some(waiting) = next {
             self.let_back_in(slot, waiting, now, fx);
@@ -258,7 +336,8 @@ impl Shard {
     ) {
         let client = &mut self.clients[slot as usize];
         let Life::Fetching(fetching) = &mut client.life else { return };
-        if (fetching.from, fetching.request) != (from, request) {
+        // Whoever was asked may have passed the question on.
+        if fetching.request != request {
             return;
         }
         let (waiting, next) = (fetching.waiting.take(), fetching.next.take());
@@ -321,6 +400,7 @@ impl Shard {
             request,
             held: Default::default(),
             give_up_at: now.plus(ARRIVING_LIMIT_MS),
+            settled: false,
             next: None,
         }));
         // Until a connection says otherwise.
@@ -342,6 +422,7 @@ impl Shard {
                 if let Life::Away(away) = &mut self.clients[slot as usize].life {
                     away.flight = flight;
                 }
+                self.limit_if_superseded(slot, now);
             }
         }
         self.arm(slot);
@@ -350,8 +431,9 @@ impl Shard {
 
     /// Everybody knows the new routes.
     pub(super) fn settle(&mut self, slot: u32, request: u64, _now: Now, fx: &mut impl Effects) {
-        let Some(client) = self.clients.get(slot as usize) else { return };
-        if let Some(arriving) = client.arriving.as_ref().filter(|a| a.request == request) {
+        let Some(client) = self.clients.get_mut(slot as usize) else { return };
+        if let Some(arriving) = client.arriving.as_mut().filter(|a| a.request == request) {
+            arriving.settled = true;
             fx.tell(arriving.from, &client.id, &Told::Settled.encode(&client.id, request));
         }
     }

@@ -43,6 +43,9 @@ impl Node {
             peer.greeted &= !inbox.fresh;
             if inbox.fresh {
                 self.link_lost(id, fx);
+                if self.is_running(id) {
+                    fx.interrupted(id);
+                }
             }
             self.settle_peers(fx);
         }

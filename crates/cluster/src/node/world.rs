@@ -118,6 +118,9 @@ impl Effects for Host {
     fn masked(&mut self, node: NodeId) {
         assert!(self.masked.insert(node), "masked twice");
     }
+    fn interrupted(&mut self, node: NodeId) {
+        assert!(!self.masked.contains(&node), "only who serves can have been interrupted");
+    }
     fn unmasked(&mut self, node: NodeId) {
         self.masked.remove(&node);
     }

@@ -546,6 +546,11 @@ impl Effects for NodeFx {
         to_all(&self.shards, || ShardMessage::Peer(PeerChange::Masked(place)));
     }
 
+    fn interrupted(&mut self, node: NodeId) {
+        let place = self.slot(node).place;
+        to_all(&self.shards, || ShardMessage::Peer(PeerChange::Interrupted(place)));
+    }
+
     fn unmasked(&mut self, node: NodeId) {
         let place = self.slot(node).place;
         self.interest.change(Change::Unmask { place });

@@ -173,6 +173,7 @@ pub enum PeerChange {
     Claim { peer: Place, client: Box<str>, stamp: Stamp },
     Release { peer: Place, client: Box<str> },
     Masked(Place),
+    Interrupted(Place),
     Unmasked(Place),
     Forgotten(Place),
 }

@@ -222,8 +222,9 @@ impl Worker {
         let (shard, fx) = (&mut self.shard, &mut self.fx);
         match change {
             PeerChange::Claim { peer, client, stamp } => shard.peer_claim(peer, &client, stamp, now, fx),
-            PeerChange::Release { peer, client } => shard.peer_release(peer, &client),
+            PeerChange::Release { peer, client } => shard.peer_release(peer, &client, now, fx),
             PeerChange::Masked(peer) => shard.peer_masked(peer, now, fx),
+            PeerChange::Interrupted(peer) => shard.peer_interrupted(peer, fx),
             PeerChange::Unmasked(peer) => shard.peer_unmasked(peer, now, fx),
             PeerChange::Forgotten(peer) => {
                 shard.peer_forgotten(peer, now, fx);

@@ -133,7 +133,8 @@ impl World {
             ShardMessage::PeerClaim { peer, client, stamp } => {
                 shard.peer_claim(peer, &client, stamp, now, fx)
             }
-            ShardMessage::PeerRelease { peer, client } => shard.peer_release(peer, &client),
+            ShardMessage::PeerRelease { peer, client } => shard.peer_release(peer, &client, now, fx),
+            ShardMessage::PeerInterrupted(peer) => shard.peer_interrupted(peer, fx),
             ShardMessage::PeerMasked(peer) => shard.peer_masked(peer, now, fx),
             ShardMessage::PeerUnmasked(peer) => shard.peer_unmasked(peer, now, fx),
             ShardMessage::PeerForgotten(peer) => {
