@@ -9,6 +9,7 @@ use std::sync::Arc;
 use mqtt::session::{Flight, Session};
 use mqtt::{Message, Now, Version};
 
+use crate::access::{Decided, Rights, Who};
 use crate::effects::ConnId;
 use crate::groups::Picks;
 use crate::kept::KeptLetter;
@@ -216,6 +217,8 @@ pub(crate) struct Client {
     pub(crate) mailbox: Mailbox,
     pub(crate) replays: Vec<Replay>,
     pub(crate) publishing: Option<Box<Publishing>>,
+    pub(crate) rights: Rights,
+    pub(crate) decided: Option<Box<Decided>>,
     pub(crate) arriving: Option<Box<Arriving>>,
     /// Which connection of all that the shard has let in this is.
     pub(crate) opening: u64,
@@ -224,6 +227,16 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// Who it is, as far as rules are concerned.
+    pub(crate) fn who(&self) -> Who<'_> {
+        Who {
+            client_id: &self.id,
+            username: self.info.username.as_deref(),
+            peer: self.info.peer,
+            no_match: self.zone.acl_no_match,
+        }
+    }
+
     /// Its subscriptions.
     pub(crate) fn subscriptions(&self) -> &[Subscription] {
         self.subscriptions.as_ref().map_or(&[], Set::as_slice)

@@ -25,5 +25,5 @@ pub use cluster::Stamp;
 pub use effects::{Cause, ConnId, Effects, Event, Extent, Ticket, Wait, Wish};
 pub use kept::told_client;
 pub use settings::{Settings, Zone};
-pub use shard::{ClientInfo, Shard, ShardConfig, SubscriptionInfo, assigned_client_id};
+pub use shard::{ClientInfo, Identified, Shard, ShardConfig, SubscriptionInfo, assigned_client_id};
 pub use subscription::Options;

@@ -12,10 +12,15 @@ use mqtt::session::Limits;
 pub struct Zone {
     /// Its name: `external`.
     pub name: String,
-    /// Clients without a login are let in (`allow_anonymous`).
-    pub anonymous: bool,
+    /// Who is let in (`allow_anonymous`, `bypass_auth_plugins`).
+    pub logins: Logins,
     /// Publishing and subscribing are checked (`enable_acl`).
     pub acl: bool,
+    /// The answer if no rule fits (`acl_nomatch`).
+    pub acl_no_match: crate::access::Verdict,
+    /// What is remembered of the rules' answers for each client (`acl_cache_max_size`, `acl_cache_ttl`);
+    /// `None`: nothing (`enable_acl_cache`).
+    pub decided: Option<DecidedRules>,
     /// What happens to a client that may not do what it tries (`acl_deny_action`).
     pub denied: DenyAction,
     /// Banned clients are refused (`enable_ban`).
@@ -74,6 +79,25 @@ pub struct Zone {
     /// What may wait for a client; with more than that it is ended, and its session too
     /// (`force_shutdown_policy`).
     pub waiting_max: Option<WaitingMax>,
+}
+
+/// Who is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logins {
+    /// Everybody; no password is looked at.
+    Anyone,
+    /// Who is known and has the right password; `others`: and who is not known; without `nameless`, nobody
+    /// without a user name.
+    Known { others: bool, nameless: bool },
+}
+
+/// What a client's home shard remembers of the rules' answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecidedRules {
+    /// Topics of one client.
+    pub entries_max: usize,
+    /// How long an answer counts.
+    pub ttl: Duration,
 }
 
 /// What may wait for a client.
@@ -156,8 +180,10 @@ impl Default for Zone {
     fn default() -> Zone {
         Zone {
             name: "external".to_owned(),
-            anonymous: true,
+            logins: Logins::Known { others: true, nameless: true },
             acl: true,
+            acl_no_match: crate::access::Verdict::Allow,
+            decided: Some(DecidedRules { entries_max: 32, ttl: Duration::from_secs(60) }),
             denied: DenyAction::Ignore,
             ban: true,
             packet_bytes_max: 1 << 20,

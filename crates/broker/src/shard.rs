@@ -2,6 +2,7 @@
 //! decision about who gets a message. Inputs are methods; what they cause leaves through [`Effects`]
 //! in order. Nothing here fails: bad input ends a connection or is counted.
 
+mod access;
 mod admin;
 mod connect;
 mod deliver;
@@ -35,7 +36,7 @@ use crate::subscription::{Options, Target};
 use crate::targets::Lookup;
 use crate::timers::Timers;
 
-pub use admin::{ClientInfo, SubscriptionInfo};
+pub use admin::{ClientInfo, Identified, SubscriptionInfo};
 
 /// What a shard is made with.
 pub struct ShardConfig {

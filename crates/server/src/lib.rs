@@ -1,5 +1,6 @@
 //! The program around the three machines: sockets, threads, time, disk and the command line.
 
+pub mod access;
 pub mod alarms;
 pub mod api;
 pub mod certs;

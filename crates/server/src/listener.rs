@@ -10,6 +10,7 @@ use broker::Zone;
 use parking_lot::Mutex;
 
 use crate::settings::{ListenAddress, Protocol};
+use crate::shard::flapping::FlappingPolicy;
 use crate::shard::pace::Pace;
 use crate::stream::WebRules;
 
@@ -31,6 +32,8 @@ pub struct Listener {
     /// How long a client may take until its CONNECT has come whole.
     pub greeting_limit: Duration,
     pub zone: Arc<Zone>,
+    /// What connects too often is banned.
+    pub flapping: Option<FlappingPolicy>,
     /// How fast its clients may send.
     pub pace: Pace,
     /// Set on TLS listeners; replaced when certificates are read again.

@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use store::Store;
 use tokio::sync::{Notify, oneshot};
 
+use crate::access::{AccessStore, Asking, Gate};
 use crate::api;
 use crate::cli::{Ready, StartError};
 use crate::discover::{self, Board};
@@ -25,6 +26,7 @@ use crate::operator::Operator;
 use crate::persist::{self, DiskThread};
 use crate::retained::RetainedStore;
 use crate::settings::{self, ListenAddress, Protocol, Settings};
+use crate::shard::flapping::FlappingPolicy;
 use crate::shard::pace::{Bucket, Pace};
 use crate::shard::{self, Clock, ShardHandle, ShardMessage, Shared};
 use crate::stream::WebRules;
@@ -70,6 +72,10 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
             loaded.push(stamp);
         });
     let retained = Arc::new(RwLock::new(retained.map_err(|e| StartError(e.to_string()))?));
+    let access = AccessStore::open(&store, disk.disk(), clock.clone(), |stamp| loaded.push(stamp));
+    let access = access.map_err(|e| StartError(e.to_string()))?;
+    let file = settings.access.acl_file.clone().filter(|_| settings.modules.acl_internal);
+    let gate = Arc::new(Gate::open(file, &access).map_err(StartError)?);
 
     let unstarted = (0..shards).map(|_| shard::prepare()).collect::<Result<Vec<_>, _>>();
     let unstarted = unstarted.map_err(|e| StartError(format!("A shard cannot start: {e}")))?;
@@ -84,6 +90,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
         interest: interest.reader(),
         retained: retained.clone(),
         disk: disk.disk(),
+        gate: gate.clone(),
         clock: clock.clone(),
         control: sender.clone(),
         has_peers: Arc::new(AtomicBool::new(false)),
@@ -94,6 +101,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
         shards: handles.clone(),
         interest,
         shared: shared.clone(),
+        access,
         loaded,
         data_dir: settings.node.data_dir.clone(),
     })
@@ -109,6 +117,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
         handles.clone(),
         bound.iter().map(|(listener, _)| listener.clone()).collect(),
         retained,
+        gate,
         clock.clone(),
         control.fx().local(),
         board.clone(),
@@ -278,7 +287,7 @@ fn cluster_setup(settings: &Settings, name: cluster::NodeName) -> Result<cluster
         state,
         seed: crate::chance::bytes(),
         tables: vec![node::ROUTES, node::GROUPS, node::CLIENTS],
-        maps: vec![node::RETAINED],
+        maps: vec![node::RETAINED, node::ACCESS],
         autoclean: settings.cluster.autoclean,
         autoheal: settings.cluster.autoheal,
     })
@@ -309,7 +318,7 @@ fn start_shards(
             node_key,
             seed: u64::from_ne_bytes(crate::chance::bytes()),
             settings: broker_settings(&settings.broker),
-            access: Box::new(broker::access::Everybody),
+            access: Box::new(Asking(shared.gate.clone())),
         };
         let thread = unstarted
             .start(number, config, shared.clone(), handles.to_vec(), incarnation)
@@ -354,8 +363,7 @@ struct Zones {
 
 impl Zones {
     fn of(settings: &Settings) -> Zones {
-        let retain = settings.retainer.enabled;
-        let made = settings.zones.iter().map(|(name, z)| (name.clone(), Arc::new(zone(z, retain))));
+        let made = settings.zones.iter().map(|(name, z)| (name.clone(), Arc::new(zone(z, settings))));
         let routing = settings.zones.iter().filter_map(|(name, z)| {
             let bucket = Bucket::new(z.overall_messages_routing?);
             Some((name.clone(), Arc::new(Mutex::new(bucket))))
@@ -363,16 +371,32 @@ impl Zones {
         Zones { made: made.collect(), routing: routing.collect() }
     }
 
-    fn get(&self, of: &settings::Zone, retain: bool) -> Arc<Zone> {
-        self.made.get(&of.name).cloned().unwrap_or_else(|| Arc::new(zone(of, retain)))
+    fn get(&self, of: &settings::Zone, settings: &Settings) -> Arc<Zone> {
+        self.made.get(&of.name).cloned().unwrap_or_else(|| Arc::new(zone(of, settings)))
     }
 }
 
-fn zone(from: &settings::Zone, retain: bool) -> Zone {
+fn zone(from: &settings::Zone, settings: &Settings) -> Zone {
     Zone {
         name: from.name.clone(),
-        anonymous: from.allow_anonymous == settings::Anonymous::Allow || from.bypass_auth_plugins,
+        logins: if from.bypass_auth_plugins {
+            broker::settings::Logins::Anyone
+        } else {
+            broker::settings::Logins::Known {
+                others: from.allow_anonymous == settings::Anonymous::Allow,
+                nameless: from.allow_anonymous != settings::Anonymous::DenyAtOnce,
+            }
+        },
         acl: from.enable_acl,
+        acl_no_match: if from.acl_nomatch_allow {
+            broker::access::Verdict::Allow
+        } else {
+            broker::access::Verdict::Deny
+        },
+        decided: settings
+            .access
+            .acl_cache
+            .map(|(entries_max, ttl)| broker::settings::DecidedRules { entries_max, ttl }),
         denied: match from.acl_deny_action {
             settings::DenyAction::Ignore => broker::settings::DenyAction::Ignore,
             settings::DenyAction::Disconnect => broker::settings::DenyAction::Disconnect,
@@ -383,7 +407,7 @@ fn zone(from: &settings::Zone, retain: bool) -> Zone {
         topic_levels_max: from.max_topic_levels.unwrap_or(0),
         qos_max: from.max_qos_allowed,
         topic_alias_max: from.max_topic_alias,
-        retain: from.retain_available && retain,
+        retain: from.retain_available && settings.retainer.enabled,
         wildcard_subscription: from.wildcard_subscription,
         shared_subscription: from.shared_subscription,
         ignore_loop_deliver: from.ignore_loop_deliver,
@@ -455,7 +479,7 @@ fn bind_listener(
         Some(files) => Some(ArcSwap::new(tls::server(&tls_files(files)).map_err(|e| e.to_string())?)),
         None => None,
     };
-    let zone = zones.get(&from.zone, settings.retainer.enabled);
+    let zone = zones.get(&from.zone, settings);
     let web = from.websocket.as_ref().map(|web| {
         Arc::new(WebRules {
             path: web.path.clone(),
@@ -486,6 +510,10 @@ fn bind_listener(
             routing: from.zone.conn_messages_routing,
             routing_all: zones.routing.get(&from.zone.name).cloned(),
         },
+        flapping: from.zone.enable_flapping_detect.then(|| {
+            let (connects_max, within, banned_for) = settings.access.flapping;
+            FlappingPolicy { connects_max, within, banned_for }
+        }),
         zone,
         tls,
         web,

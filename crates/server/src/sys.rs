@@ -30,6 +30,7 @@ pub async fn publish(operator: Arc<Operator>, settings: Broker, members_changed:
             _ = heartbeat.tick() => publish_heartbeat(&operator).await,
             _ = expiry.tick() => {
                 let _ = operator.control.ask(Control::expire_retained).await;
+                let _ = operator.control.ask(Control::expire_bans).await;
             }
         }
     }

@@ -56,6 +56,14 @@ pub struct SubscriptionInfo {
     pub qos: u8,
 }
 
+/// By what a client is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Identified<'a> {
+    pub client_id: &'a str,
+    pub username: Option<&'a str>,
+    pub peer: SocketAddr,
+}
+
 impl Shard {
     /// All clients, in an order that only their history decides.
     pub fn clients(&self) -> impl Iterator<Item = ClientInfo> {
@@ -109,6 +117,22 @@ impl Shard {
             self.end_session(slot, now, fx);
         }
         true
+    }
+
+    /// Ends all clients that are meant, and their sessions. Says how many.
+    pub fn kick_all(
+        &mut self,
+        is_meant: impl Fn(&Identified<'_>) -> bool,
+        now: Now,
+        fx: &mut impl Effects,
+    ) -> usize {
+        let meant = |client: &Client| {
+            let (client_id, username) = (&*client.id, client.info.username.as_deref());
+            is_meant(&Identified { client_id, username, peer: client.info.peer })
+        };
+        let here = self.clients.iter().filter(|(_, client)| meant(client));
+        let ids: Vec<_> = here.map(|(_, client)| client.id.clone()).collect();
+        ids.iter().filter(|id| self.kick(id, now, fx)).count()
     }
 
     /// The node stops: every connection ends, 5.0 clients are told so.

@@ -73,6 +73,8 @@ impl Shard {
             mailbox: Mailbox::default(),
             replays: Vec::new(),
             publishing: None,
+            rights: Default::default(),
+            decided: None,
             arriving: None,
             opening: 0,
             armed: None,
@@ -190,6 +192,9 @@ impl Shard {
         self.openings += 1;
         client.opening = self.openings;
         client.mount = mount(connect, info);
+        // It may have another user name and address than before.
+        client.rights = Default::default();
+        client.decided = None;
         client.expiry = expiry_secs(connect, info);
         client.will = will_of(connect, client.mount.as_deref(), &id, epoch).map(Box::new);
         let Life::Open { session, .. } = &mut client.life else { return };

@@ -140,7 +140,7 @@ impl Shard {
         let Life::Away(away) = &mut client.life else { return };
         if away.will_at.is_some_and(|at| at <= now) {
             away.will_at = None;
-            self.publish_will(slot, fx);
+            self.publish_will(slot, now, fx);
         }
         let client = &mut self.clients[slot as usize];
         let Life::Away(away) = &mut client.life else { return };
@@ -149,11 +149,14 @@ impl Shard {
         }
     }
 
-    fn publish_will(&mut self, slot: u32, fx: &mut impl Effects) {
+    fn publish_will(&mut self, slot: u32, now: Now, fx: &mut impl Effects) {
+        let may = self.may_leave_will(slot, now);
         let Some(will) = self.clients[slot as usize].will.take() else { return };
         // It is created now; its expiry counts from here. [MQTT-3.1.3-9]
-        let message = mqtt::MessageRef { created: fx.epoch(), ..will.message.view() };
-        self.publish_local(&message, fx);
+        if may {
+            let message = mqtt::MessageRef { created: fx.epoch(), ..will.message.view() };
+            self.publish_local(&message, fx);
+        }
     }
 
     /// A session without connection ends: its subscriptions go, its will is published if that is still
@@ -163,6 +166,7 @@ impl Shard {
             return;
         }
         let owed = self.group_messages(slot);
+        let may_leave_will = self.may_leave_will(slot, now);
         let client = self.forget_client(slot, fx);
         self.claim(&client.id, None, fx);
         self.stats.session_terminated += 1;
@@ -175,7 +179,7 @@ impl Shard {
                 answer(&client.id, ask, &Told::Whole(None), fx);
             }
         }
-        if let Some(will) = client.will {
+        if let Some(will) = client.will.filter(|_| may_leave_will) {
             let message = mqtt::MessageRef { created: fx.epoch(), ..will.message.view() };
             self.publish_local(&message, fx);
         }

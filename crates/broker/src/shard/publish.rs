@@ -5,7 +5,7 @@ use mqtt::{Message, MessageRef, Now, Properties, QoS, Reason};
 use smallvec::SmallVec;
 
 use super::{Pending, Shard};
-use crate::access::{Verdict, Who};
+use crate::access::{Deed, Verdict};
 use crate::client::{Life, Publishing};
 use crate::effects::{ConnId, Effects, Ticket, Wait};
 use crate::frame::{self, Publication, Reach};
@@ -23,11 +23,11 @@ impl Shard {
         slot: u32,
         conn: ConnId,
         published: &Published<'_>,
-        _now: Now,
+        now: Now,
         fx: &mut impl Effects,
     ) {
         self.count_published(slot, published.qos);
-        if self.may_publish(slot, published) == Verdict::Deny {
+        if self.may(slot, Deed::Publish(published.qos), &published.topic, now) == Verdict::Deny {
             self.deny_publish(slot, conn, published.ticket, fx);
             return;
         }
@@ -294,21 +294,6 @@ impl Shard {
                 stats.packets_sent += 1;
             }
         }
-    }
-
-    fn may_publish(&mut self, slot: u32, published: &Published<'_>) -> Verdict {
-        let client = &self.clients[slot as usize];
-        if !client.zone.acl {
-            return Verdict::Allow;
-        }
-        let who =
-            Who { client_id: &client.id, username: client.info.username.as_deref(), peer: client.info.peer };
-        let verdict = self.access.publish(&who, &published.topic, published.qos);
-        match verdict {
-            Verdict::Allow => self.stats.client_acl_allow += 1,
-            Verdict::Deny => self.stats.client_acl_deny += 1,
-        }
-        verdict
     }
 
     fn deny_publish(&mut self, slot: u32, conn: ConnId, ack: AckTicket, fx: &mut impl Effects) {

@@ -6,7 +6,7 @@ use mqtt::topic::{Subscribed, has_wildcard};
 use mqtt::{Now, QoS, Reason, Version};
 
 use super::{Pending, Shard};
-use crate::access::{Verdict, Who};
+use crate::access::{Deed, Verdict};
 use crate::client::{Life, Subscription};
 use crate::effects::{ConnId, Effects, Extent, Wish};
 use crate::routes::{Member, Set};
@@ -36,7 +36,7 @@ impl Shard {
         let identifier = packet.subscription_id().unwrap_or(0);
         let (mut codes, mut replays, mut wished) = (Vec::new(), Vec::new(), false);
         for wanted in packet.filters() {
-            let (subscribed, options) = match self.may_subscribe(slot, &wanted, identifier) {
+            let (subscribed, options) = match self.may_subscribe(slot, &wanted, identifier, now) {
                 Ok(allowed) => allowed,
                 Err(reason) => {
                     self.stats.packets_subscribe_error += 1;
@@ -118,12 +118,14 @@ impl Shard {
             },
         };
         let Some(id) = self.index.find(&filter) else { return false };
+        self.end_subscription(slot, Subscription::key_of(id, number), fx)
+    }
+
+    /// Ends the subscription with that key. Says whether there was one.
+    pub(super) fn end_subscription(&mut self, slot: u32, key: u64, fx: &mut impl Effects) -> bool {
         let client = &mut self.clients[slot as usize];
-        if group.is_none() {
-            client.replays.retain(|r| *r.filter != *filter);
-        }
         let Some(subscriptions) = &mut client.subscriptions else { return false };
-        let gone = match subscriptions.remove(Subscription::key_of(id, number)) {
+        let gone = match subscriptions.remove(key) {
             Ok(None) => return false,
             Ok(Some(gone)) => gone,
             Err(last) => {
@@ -131,6 +133,10 @@ impl Shard {
                 last
             }
         };
+        if gone.group().is_none() {
+            let filter = self.index.filter(gone.filter);
+            client.replays.retain(|r| *r.filter != *filter);
+        }
         self.forget_subscription(slot, gone, fx);
         true
     }
@@ -206,6 +212,7 @@ impl Shard {
         slot: u32,
         wanted: &SubscribeFilter<'a>,
         identifier: u32,
+        now: Now,
     ) -> Result<(Subscribed<'a>, Options), Reason> {
         let client = &self.clients[slot as usize];
         let zone = &client.zone;
@@ -226,16 +233,12 @@ impl Shard {
         {
             return Err(Reason::QuotaExceeded);
         }
-        if zone.acl {
-            let username = client.info.username.as_deref();
-            let who = Who { client_id: &client.id, username, peer: client.info.peer };
-            if self.access.subscribe(&who, filter) == Verdict::Deny {
-                self.stats.client_acl_deny += 1;
-                self.stats.packets_subscribe_auth_error += 1;
-                return Err(Reason::NotAuthorized);
-            }
-            self.stats.client_acl_allow += 1;
+        if self.may(slot, Deed::Subscribe, filter, now) == Verdict::Deny {
+            self.stats.packets_subscribe_auth_error += 1;
+            return Err(Reason::NotAuthorized);
         }
+        let client = &self.clients[slot as usize];
+        let zone = &client.zone;
         let asked = wanted.options;
         let is_v5 = client.info.version == Version::V5;
         // A bridge of 3.x does not get its own messages back, and gets the retain flag as it was.

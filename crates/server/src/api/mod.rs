@@ -2,6 +2,7 @@
 //! function that asks the [`Node`] and nothing else. Over the Unix socket of the data directory whoever owns the node
 //! needs no password; `emqx_ctl` is one such client and can do nothing that others cannot.
 
+mod access;
 mod answers;
 mod asked;
 mod doctor;
@@ -27,7 +28,7 @@ use axum::routing::{MethodFilter, on};
 use asked::{Answer, Asked, http_error};
 
 pub use doctor::{Hello, HelloError, Own, PortMode, Probe, examine};
-pub use node::{At, Code, Listing, LogChange, Node, Page, Refusal, Who};
+pub use node::{At, Code, Listing, LogChange, Node, Page, Refusal, Secret, Who};
 pub use socket::{Door, SOCKET_NAME, bind, connect, serve};
 
 /// The levels of the log, the most talkative first.
@@ -52,18 +53,20 @@ pub struct Endpoint<N> {
 type Run<N> = fn(Arc<N>, Asked) -> Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send>>;
 
 macro_rules! table {
-    ($($method:ident $path:literal $run:ident, $does:literal;)*) => {
+    ($($method:ident $path:literal $run:path, $does:literal;)*) => {
         vec![$(Endpoint {
             method: Method::$method,
             path: $path,
             does: $does,
-            run: |node, asked| Box::pin(answers::$run(node, asked)),
+            run: |node, asked| Box::pin($run(node, asked)),
         }),*]
     };
 }
 
 /// Every path there is.
 pub fn endpoints<N: Node>() -> Vec<Endpoint<N>> {
+    use access::*;
+    use answers::*;
     table! {
         GET "/status" status, "Whether the node runs, as text for load balancers.";
         GET "/api/v4" paths, "Every path there is.";
@@ -97,6 +100,28 @@ pub fn endpoints<N: Node>() -> Vec<Endpoint<N>> {
         GET "/api/v4/retainer/topics" retained_topics, "Topics of the retained messages.";
         DELETE "/api/v4/retainer" clean_retained, "Removes all retained messages.";
         DELETE "/api/v4/retainer/topics/{topic}" clean_retained, "Removes the retained messages that match a topic filter.";
+        GET "/api/v4/banned" banned, "Who is banned.";
+        POST "/api/v4/banned" ban, "Bans somebody and ends their sessions: as (clientid, username, peerhost), who, until, by, reason.";
+        DELETE "/api/v4/banned/{as}/{who}" unban, "Ends a ban.";
+        GET "/api/v4/auth_clientid" client_ids, "Client ids that have a password.";
+        POST "/api/v4/auth_clientid" add_client_id, "Gives a client id a password: clientid, password, or password_hash as EMQ X 4.4 exports it.";
+        PUT "/api/v4/auth_clientid/{name}" update_client_id, "Changes the password of a client id: password.";
+        DELETE "/api/v4/auth_clientid/{name}" delete_client_id, "Removes the password of a client id.";
+        GET "/api/v4/auth_username" usernames, "Users.";
+        POST "/api/v4/auth_username" add_username, "Adds a user: username, password, or password_hash as EMQ X 4.4 exports it.";
+        PUT "/api/v4/auth_username/{name}" update_username, "Changes the password of a user: password.";
+        DELETE "/api/v4/auth_username/{name}" delete_username, "Removes a user.";
+        GET "/api/v4/acl" rights, "Rights that were given or denied by command.";
+        GET "/api/v4/acl/{kind}" rights, "Those of client ids (clientid), of users (username), of everybody ($all).";
+        GET "/api/v4/acl/{kind}/{name}" rights, "Those of one client id or user.";
+        POST "/api/v4/acl" give_right, "Gives or denies a right: clientid or username or neither, topic, action (pub, sub, pubsub), access (allow, deny).";
+        DELETE "/api/v4/acl/$all/topic/{topic}" delete_right, "Removes a right of everybody.";
+        DELETE "/api/v4/acl/{kind}/{name}/topic/{topic}" delete_right, "Removes a right of a client id or user.";
+        DELETE "/api/v4/acl-cache" clean_acl_cache, "Forgets what is remembered of the rules' answers, on every node.";
+        DELETE "/api/v4/nodes/{node}/acl-cache" clean_acl_cache, "The same on one node.";
+        DELETE "/api/v4/clients/{clientid}/acl_cache" clean_acl_cache, "The same of one client, wherever it is.";
+        GET "/api/v4/modules" modules, "Modules of the node.";
+        PUT "/api/v4/modules/{name}/reload" reload_module, "Reads the module's files anew and asks the rules again for all who are here.";
         GET "/api/v4/vm" vm, "What the node's process uses.";
         GET "/api/v4/log" log, "Levels and destinations of the log.";
         PUT "/api/v4/log/level" set_log_level, "Sets the primary level and that of every destination: level.";

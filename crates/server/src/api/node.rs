@@ -4,9 +4,11 @@
 use std::future::Future;
 
 use super::shapes::{
-    Broker, Client, ClusterError, ClusterStatus, Discovery, Finding, JoinOutcome, JoinPlan, LogState,
-    NodeInfo, NodeListeners, NodeMetrics, NodeStats, Removal, RetainerInfo, Route, Subscription, Vm,
+    Banned, Broker, Client, ClusterError, ClusterStatus, Discovery, Finding, JoinOutcome, JoinPlan, LogState,
+    Module, NodeInfo, NodeListeners, NodeMetrics, NodeStats, Removal, RetainerInfo, RightShape, Route,
+    Subscription, UserShape, Vm,
 };
+use crate::access::Kind;
 
 /// Whom a question is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +122,15 @@ impl Refusal {
     }
 }
 
+/// How a user's secret is told.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// The password itself.
+    Password(String),
+    /// What EMQ X 4.4 keeps of one.
+    Kept(Vec<u8>),
+}
+
 /// What can be done with one destination of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogChange {
@@ -202,6 +213,66 @@ pub trait Node: Send + Sync + 'static {
     /// Removes retained messages on every node: those that match the filter, or all.
     fn clean_retained(&self, filter: Option<String>)
     -> impl Future<Output = Result<Removal, Refusal>> + Send;
+
+    /// Who is banned, by kind and name.
+    fn banned(&self, page: Page) -> impl Future<Output = Result<Listing<Banned>, Refusal>> + Send;
+
+    /// Bans somebody on every node and ends their sessions.
+    fn ban(&self, ban: Banned) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Ends a ban. False when there was none.
+    fn unban(&self, kind: Kind, who: String) -> impl Future<Output = Result<bool, Refusal>> + Send;
+
+    /// Users of one kind, by name.
+    fn users(
+        &self,
+        kind: Kind,
+        page: Page,
+    ) -> impl Future<Output = Result<Listing<UserShape>, Refusal>> + Send;
+
+    /// Adds a user (`new`), or changes the secret of one. False when there is one already, or none.
+    fn set_user(
+        &self,
+        kind: Kind,
+        name: String,
+        secret: Secret,
+        new: bool,
+    ) -> impl Future<Output = Result<bool, Refusal>> + Send;
+
+    /// Removes a user. False when there was none.
+    fn delete_user(&self, kind: Kind, name: String) -> impl Future<Output = Result<bool, Refusal>> + Send;
+
+    /// Rights that were given or denied: all, those of a kind, or those of one name.
+    fn rights(
+        &self,
+        kind: Option<Kind>,
+        name: Option<String>,
+        page: Page,
+    ) -> impl Future<Output = Result<Listing<RightShape>, Refusal>> + Send;
+
+    /// Gives or denies a right on every node.
+    fn give_right(&self, right: RightShape) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Removes a right. False when there was none.
+    fn delete_right(
+        &self,
+        kind: Kind,
+        name: String,
+        topic: String,
+    ) -> impl Future<Output = Result<bool, Refusal>> + Send;
+
+    /// Forgets what is remembered of the rules' answers, of one client or of all. False: no such client.
+    fn clean_acl_cache(
+        &self,
+        at: At,
+        clientid: Option<String>,
+    ) -> impl Future<Output = Result<bool, Refusal>> + Send;
+
+    /// The modules of this node.
+    fn modules(&self) -> Vec<Module>;
+
+    /// Reads a module's files anew; error `not_found` when there is no such module to reload.
+    fn reload_module(&self, name: String) -> impl Future<Output = Result<(), Refusal>> + Send;
 
     /// What this process uses.
     fn vm(&self) -> impl Future<Output = Result<Vm, Refusal>> + Send;

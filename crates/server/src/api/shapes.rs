@@ -497,3 +497,52 @@ pub struct Finding {
     /// What to do about it; empty when all is well.
     pub advice: String,
 }
+
+/// `GET /banned`: who must not connect. Instants are seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Banned {
+    /// `clientid`, `username`, `peerhost`.
+    #[serde(rename = "as")]
+    pub kind: String,
+    pub who: String,
+    #[serde(default)]
+    pub by: Option<String>,
+    #[serde(default)]
+    pub reason: Option<String>,
+    #[serde(default)]
+    pub at: Option<u64>,
+    /// None: for good.
+    #[serde(default)]
+    pub until: Option<u64>,
+}
+
+/// `GET /auth_username`, `GET /auth_clientid`: who has a password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserShape {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub clientid: Option<String>,
+    pub created_at_ms: u64,
+}
+
+/// `GET /acl`: a right that was given or denied; everybody's when it names nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RightShape {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub clientid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub username: Option<String>,
+    pub topic: String,
+    pub action: crate::access::Action,
+    /// `allow`, `deny`.
+    pub access: String,
+}
+
+/// `GET /modules`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Module {
+    pub name: String,
+    pub description: String,
+    pub active: bool,
+}

@@ -45,9 +45,11 @@ fn every_row_of_the_table_answers() {
     for endpoint in endpoints::<Fake>() {
         let path =
             endpoint.path.replace("{node}", "self").replace("{clientid}", "c1").replace("{id}", "file");
-        let path = path.replace("{topic}", "u").replace("{username}", "joe");
-        let body =
-            r#"{"clientid":"c1","topic":"t","qos":1,"node":"emqx@s2.emqx.io","level":"info","enabled":true}"#;
+        let path = path.replace("{topic}", "u").replace("{username}", "joe").replace("{kind}", "username");
+        let path = path.replace("{as}", "clientid").replace("{who}", "c");
+        let path = path.replace("modules/{name}", "modules/emqx_mod_acl_internal").replace("{name}", "joe");
+        let body = r#"{"clientid":"c1","topic":"t","qos":1,"node":"emqx@s2.emqx.io","level":"info","enabled":true,
+            "as":"clientid","who":"c","password":"x","action":"pub","access":"allow"}"#;
         let (status, answer) = ask(&folder, endpoint.method.as_str(), &path, body);
         assert_eq!(status, 200, "{} {path}: {answer}", endpoint.method);
         if path != "/status" {

@@ -5,6 +5,7 @@
 //! With `--json` as the last word there is one JSON document on stdout instead: the answer's data, or an object with `error`
 //! and `message`.
 
+mod access;
 mod broker;
 mod clients;
 mod cluster;
@@ -77,6 +78,42 @@ static COMMANDS: &[Command] = table! {
     "subscriptions del <ClientId> <Topic>" => clients::unsubscribe, "Delete a static subscription manually";
     "topics list" => clients::routes, "List all topics";
     "topics show <Topic>" => clients::routes, "Show a topic";
+    "banned list" => access::banned, "List the banned";
+    "banned add <As> <Who>" => access::ban, "Ban a clientid, username or peerhost for good";
+    "banned add <As> <Who> <Seconds>" => access::ban, "Ban a clientid, username or peerhost for a while";
+    "banned del <As> <Who>" => access::unban, "End a ban";
+    "users list" => access::users, "List username auth rules";
+    "users add <Username> <Password>" => access::add_username, "Add username auth rule";
+    "users update <Username> <NewPassword>" => access::update_username, "Update username auth rule";
+    "users del <Username>" => access::delete_username, "Delete username auth rule";
+    "users import <File>" => access::import, "Import users and acls of an export of EMQ X 4.4";
+    "user list" => access::users, "List username auth rules";
+    "user add <Username> <Password>" => access::add_username, "Add username auth rule";
+    "user update <Username> <NewPassword>" => access::update_username, "Update username auth rule";
+    "user delete <Username>" => access::delete_username, "Delete username auth rule";
+    "user del <Username>" => access::delete_username, "";
+    "clientid list" => access::client_ids, "List clientid auth rules";
+    "clientid add <ClientId> <Password>" => access::add_client_id, "Add clientid auth rule";
+    "clientid update <ClientId> <NewPassword>" => access::update_client_id, "Update clientid auth rule";
+    "clientid delete <ClientId>" => access::delete_client_id, "Delete clientid auth rule";
+    "clientid del <ClientId>" => access::delete_client_id, "";
+    "acl list" => access::rights, "List all acls";
+    "acl list clientid" => access::rights_of_client_ids, "List clientid acls";
+    "acl list username" => access::rights_of_usernames, "List username acls";
+    "acl list _all" => access::rights_of_all, "List $all acls";
+    "acl show clientid <Clientid>" => access::rights_of_client_id, "Lookup clientid acl detail";
+    "acl show username <Username>" => access::rights_of_username, "Lookup username acl detail";
+    "acl add clientid <Clientid> <Topic> <Action> <Access>" => access::give_client_id, "Add clientid acl";
+    "acl add username <Username> <Topic> <Action> <Access>" => access::give_username, "Add username acl";
+    "acl add _all <Topic> <Action> <Access>" => access::give_all, "Add $all acl";
+    "acl del clientid <Clientid> <Topic>" => access::take_client_id, "Delete clientid acl";
+    "acl del username <Username> <Topic>" => access::take_username, "Delete username acl";
+    "acl del _all <Topic>" => access::take_all, "Delete $all acl";
+    "acl cache-clean all" => access::clean_cache, "Clears acl cache on all nodes";
+    "acl cache-clean node <Node>" => access::clean_cache_of_node, "Clears acl cache on given node";
+    "acl cache-clean <ClientId>" => access::clean_cache_of_client, "Clears acl cache for given client";
+    "modules list" => access::modules, "Show loaded modules";
+    "modules reload <Module>" => access::reload_module, "Reload module";
     "listeners" => broker::listeners, "List listeners";
     "vm" => broker::vm, "";
     "vm all" => broker::vm, "Show info of Erlang VM";

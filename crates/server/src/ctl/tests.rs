@@ -57,6 +57,9 @@ const GONE_LINE: &str = "Client(gone\\nline, username=undefined, peername=127.0.
     session_expiry_interval=7200, subscriptions=1, inflight=2, awaiting_rel=3, delivered_msgs=4, enqueued_msgs=5, \
     dropped_msgs=6, connected=false, created_at=1582249657001, connected_at=1582249657002, disconnected_at=1582249658000)\n";
 
+const ACL_LINES: &str = "Acl(username = <<\"joe\">> topic = <<\"t/#\">> action = pubsub access = deny)\n\
+    Acl($all topic = <<\"t/#\">> action = pubsub access = deny)\n";
+
 const STATUS_LINE: &str = "Cluster status: [{running_nodes,['emqx@s1.emqx.io','emqx@s2.emqx.io']}]\n";
 
 fn clients() -> Vec<Client> {
@@ -180,6 +183,69 @@ fn texts_and_exit_states_are_those_of_4_4() {
              current_conn    : 2\n  shutdown_count  : []\n"
                 .into(),
         ),
+        (
+            "banned list",
+            0,
+            "Banned(clientid=c, by=user, reason=spam, at=2020-02-21 01:47:37, until=infinity)\n".into(),
+        ),
+        ("banned add clientid c", 0, "ok\n".into()),
+        ("banned add peerhost 10.0.0.1 60", 0, "ok\n".into()),
+        ("banned add clientid c soon", 1, "Error: SECONDS should be a number from 1\n".into()),
+        (
+            "banned add host c",
+            1,
+            "Error: host is none of clientid, username, peerhost\n".into(),
+        ),
+        ("banned del clientid c", 0, "ok\n".into()),
+        ("banned del clientid d", 1, "Not Found.\n".into()),
+        ("users list", 0, "joe\n".into()),
+        ("users add jim x", 0, "ok\n".into()),
+        ("users add joe x", 1, "Error: existed\n".into()),
+        ("users update joe x", 0, "ok\n".into()),
+        ("users update jim x", 1, "Error: noexisted\n".into()),
+        ("users del joe", 0, "ok\n".into()),
+        ("users del jim", 1, "Not Found.\n".into()),
+        (
+            "users import /no/such/file",
+            1,
+            "Error: /no/such/file cannot be imported: No such file or directory (os error 2)\n".into(),
+        ),
+        ("user list", 0, "joe\n".into()),
+        ("user add jim x", 0, "ok\n".into()),
+        ("user update joe x", 0, "ok\n".into()),
+        ("user delete joe", 0, "ok\n".into()),
+        ("user del joe", 0, "ok\n".into()),
+        ("clientid list", 0, "joe\n".into()),
+        ("clientid add c x", 0, "ok\n".into()),
+        ("clientid update joe x", 0, "ok\n".into()),
+        ("clientid delete joe", 0, "ok\n".into()),
+        ("clientid del joe", 0, "ok\n".into()),
+        ("acl list", 0, ACL_LINES.into()),
+        ("acl list clientid", 0, ACL_LINES.into()),
+        ("acl list username", 0, ACL_LINES.into()),
+        ("acl list _all", 0, ACL_LINES.into()),
+        ("acl show clientid c", 0, ACL_LINES.into()),
+        ("acl show username joe", 0, ACL_LINES.into()),
+        ("acl add clientid c t/# pub allow", 0, "ok\n".into()),
+        ("acl add username joe t/# pubsub deny", 0, "ok\n".into()),
+        ("acl add _all t/# sub deny", 0, "ok\n".into()),
+        ("acl add _all t/# sub perhaps", 1, "Error: Input is illegal\n".into()),
+        ("acl add _all t/#/x sub deny", 1, "Error: t/#/x is no topic filter\n".into()),
+        ("acl del clientid c t/#", 0, "ok\n".into()),
+        ("acl del username joe t/#", 0, "ok\n".into()),
+        ("acl del _all t/#", 0, "ok\n".into()),
+        ("acl del _all none", 1, "Not Found.\n".into()),
+        ("acl cache-clean all", 0, "ACL cache drain start OK\n".into()),
+        ("acl cache-clean node self", 0, "ACL cache drain start OK\n".into()),
+        ("acl cache-clean c1", 0, "ACL cache drain start OK\n".into()),
+        ("acl cache-clean c9", 1, "Not Found.\n".into()),
+        (
+            "modules list",
+            0,
+            "Module(emqx_mod_acl_internal, description=EMQ X Internal ACL Module, active=true)\n".into(),
+        ),
+        ("modules reload emqx_mod_acl_internal", 0, "Module emqx_mod_acl_internal reloaded successfully.\n".into()),
+        ("modules reload none", 1, "Reload module none error: there is no such module.\n".into()),
         ("retainer info", 0, "retained/total: 3\n".into()),
         ("retainer topics", 0, "a\nb/c\nevil\\x{1B}[2J\\nline\n".into()),
         ("retainer clean", 0, "Cleaned 3 retained messages\n".into()),
@@ -328,7 +394,7 @@ fn usage_has_the_form_of_4_4() {
     let rule = "-".repeat(110);
     let status = format!("{:<70}# Show broker status", "status");
     assert!(all.starts_with(&format!("Usage: emqx_ctl\n{rule}\n{status}\n{rule}\nbroker ")), "{all}");
-    assert_eq!(all.matches(&rule).count(), 11, "one rule before each first word");
+    assert_eq!(all.matches(&rule).count(), 17, "one rule before each first word");
     assert!(all.contains(&format!("{rule}\n{text}{rule}\n")));
 
     let (state, out, _) = typed("nosuch --json", &place);

@@ -21,8 +21,9 @@ use super::bus::{self, BusSettings, LinkWord};
 use super::tables::Own;
 use super::wire::AsyncWire;
 use super::{
-    ASK_API, ASK_SYNC, CAST_TELL, CLIENTS, ControlMessage, GROUPS, RETAINED, ROUTES, Waiting, to_all,
+    ACCESS, ASK_API, ASK_SYNC, CAST_TELL, CLIENTS, ControlMessage, GROUPS, RETAINED, ROUTES, Waiting, to_all,
 };
+use crate::access::{AccessStore, Kind};
 use crate::inbox::Sender;
 use crate::retained::RetainedStore;
 use crate::shard::{ClientEvent, Clock, LaneIn, PeerChange, ShardHandle, ShardMessage, Shared, home};
@@ -49,6 +50,7 @@ pub struct NodeFx {
     pub(super) retained: Arc<RwLock<RetainedStore>>,
     /// Held while the machine works on the records; released at the end of the turn.
     guard: Option<ArcRwLockWriteGuard<RawRwLock, RetainedStore>>,
+    pub(super) access: AccessStore,
     pub(super) clock: Arc<Clock>,
     data_dir: PathBuf,
     pub(super) sender: Sender<ControlMessage>,
@@ -101,6 +103,7 @@ impl NodeFx {
         shards: Vec<ShardHandle>,
         interest: Twin<Interest, Change>,
         shared: &Shared,
+        access: AccessStore,
         data_dir: PathBuf,
     ) -> NodeFx {
         NodeFx {
@@ -109,6 +112,7 @@ impl NodeFx {
             interest,
             retained: shared.retained.clone(),
             guard: None,
+            access,
             clock: shared.clock.clone(),
             data_dir,
             sender: shared.control.clone(),
@@ -399,13 +403,31 @@ impl NodeFx {
         self.data_dir.join("backup")
     }
 
-    /// Copies the members' record and the retained messages to the backup folder, then empties the store.
+    /// Those who have been banned go, and what clients may is asked anew where it has changed.
+    pub(super) fn tell_access(&mut self) {
+        for (kind, who) in self.access.take_banned() {
+            tracing::info!(kind = kind.word(), who, "banned");
+            to_all(&self.shards, || {
+                let who = who.clone();
+                ShardMessage::Do(Box::new(move |worker| {
+                    let (machine, fx, now) = worker.machine();
+                    machine.kick_all(|client| is_meant(kind, &who, client), now, fx);
+                }))
+            });
+        }
+        if self.access.take_rights_changed() {
+            recheck(&self.shards);
+        }
+    }
+
+    /// Copies the members' record, the retained messages and the records about access to the backup folder, then empties the store.
     pub(super) fn move_data_aside(&mut self) {
         self.release_records();
         if let Err(error) = self.back_up() {
             tracing::error!(%error, "the data of this node could not be copied aside before it goes");
         }
         self.retained.write().wipe();
+        self.access.wipe();
         for node in self.peers.keys().copied().collect::<Vec<_>>() {
             self.forget_node(node);
         }
@@ -426,7 +448,8 @@ impl NodeFx {
             }
             true
         });
-        std::fs::write(dir.join("retained.messages"), records)
+        std::fs::write(dir.join("retained.messages"), records)?;
+        write_whole(&dir.join("access.records"), &self.access.dump())
     }
 
     /// Counts the filters of the cluster that can match topics of `$SYS`: without any, nobody is told of clients.
@@ -558,6 +581,9 @@ impl Effects for NodeFx {
     }
 
     fn records(&mut self, map: MapId) -> Option<&mut dyn Records> {
+        if map == ACCESS {
+            return Some(&mut self.access);
+        }
         if map != RETAINED {
             return None;
         }
@@ -608,6 +634,25 @@ impl Effects for NodeFx {
     fn event(&mut self, event: Event) {
         self.events.push(event);
     }
+}
+
+fn is_meant(kind: Kind, who: &str, client: &broker::Identified<'_>) -> bool {
+    match kind {
+        Kind::ClientId => client.client_id == who,
+        Kind::Username => client.username == Some(who),
+        Kind::PeerHost => client.peer.ip().to_canonical().to_string() == who,
+        Kind::All => false,
+    }
+}
+
+/// Lets every shard ask anew what its clients may.
+pub fn recheck(shards: &[ShardHandle]) {
+    to_all(shards, || {
+        ShardMessage::Do(Box::new(|worker| {
+            let (machine, fx, now) = worker.machine();
+            machine.recheck(now, fx);
+        }))
+    });
 }
 
 /// Writes a file so that after a power cut either the old or the new content is there.

@@ -21,6 +21,7 @@ use cluster::{
 };
 use tokio::sync::{Notify, oneshot};
 
+use crate::access::AccessStore;
 use crate::alarms::{Alarm, Alarms};
 use crate::inbox::{Inbox, Sender};
 use crate::shard::{Clock, Note, ShardHandle, ShardMessage, Shared};
@@ -28,7 +29,7 @@ use crate::stream::Wire;
 use crate::whole::AllOrNothing;
 
 pub use bus::{BusSettings, accept};
-pub use effects::{NodeFx, STATE_FILE};
+pub use effects::{NodeFx, STATE_FILE, recheck};
 pub use probe::Prober;
 
 /// filter → nothing.
@@ -39,6 +40,8 @@ pub const GROUPS: TableId = TableId(2);
 pub const CLIENTS: TableId = TableId(3);
 /// Retained messages: topic → message.
 pub const RETAINED: MapId = MapId(1);
+/// The banned, the users, the rights given by command: see [`crate::access`].
+pub const ACCESS: MapId = MapId(2);
 
 /// A one-way word: a session on the move.
 const CAST_TELL: u16 = 1;
@@ -98,7 +101,8 @@ pub struct Parts {
     pub shards: Vec<ShardHandle>,
     pub interest: crate::twin::Twin<broker::routes::Interest, broker::routes::Change>,
     pub shared: Arc<Shared>,
-    /// The stamps of the retained messages that were on disk.
+    pub access: AccessStore,
+    /// The stamps of the records that were on disk.
     pub loaded: Vec<cluster::Stamp>,
     pub data_dir: PathBuf,
 }
@@ -120,7 +124,8 @@ impl Control {
         let loaded = parts.loaded;
         let name = parts.setup.name.clone();
         let setup = parts.setup;
-        let mut fx = NodeFx::new(parts.bus, parts.shards, parts.interest, &parts.shared, parts.data_dir);
+        let mut fx =
+            NodeFx::new(parts.bus, parts.shards, parts.interest, &parts.shared, parts.access, parts.data_dir);
         let mut node = Node::new(setup, now, &mut fx).map_err(|error| refusal(&error, &name))?;
         for stamp in &loaded {
             node.loaded(*stamp);
@@ -323,6 +328,7 @@ impl Control {
         for event in self.fx.take_events() {
             self.happened(event);
         }
+        self.fx.tell_access();
         if let Some(why) = self.fx.take_wipe() {
             self.begin_wipe(why);
         }
@@ -494,6 +500,25 @@ impl Control {
     /// Of the retained messages, deleted ones too.
     pub fn retained_digest(&self) -> cluster::Digest {
         cluster::Records::buckets(&*self.fx.retained.read()).digest()
+    }
+
+    /// Writes (or with `None` removes) a record about access, for the whole cluster.
+    pub fn write_access(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let now = self.fx.clock.cluster_now();
+        self.node.write(ACCESS, key, value, now, &mut self.fx);
+    }
+
+    /// Of the records about access, removed ones too.
+    pub fn access_digest(&self) -> cluster::Digest {
+        cluster::Records::buckets(&self.fx.access).digest()
+    }
+
+    /// Removes bans whose time is over.
+    pub fn expire_bans(&mut self) {
+        let over = self.fx.access.lists().read().bans_over(Clock::epoch().0 / 1_000);
+        for key in over {
+            self.write_access(&key, None);
+        }
     }
 
     /// Deletes a retained message for the whole cluster. Whether there was one.

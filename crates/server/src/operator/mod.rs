@@ -1,6 +1,7 @@
 //! The answers to operators: what `api::Node` asks, put together from the shards, the control thread and,
 //! where it is about the whole cluster, from the other nodes.
 
+mod access;
 mod host;
 mod own;
 mod questions;
@@ -15,6 +16,8 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::access::Gate;
+use crate::access::passwords::Brought;
 use crate::api::shapes::{
     Broker, Client, ClientCounts, ClusterCause, ClusterError, ClusterStatus, Discovery, Finding, JoinOutcome,
     JoinPlan, Listener as ListenerShape, LogHandler, LogState, NodeInfo, NodeListeners, NodeMetrics,
@@ -42,6 +45,9 @@ pub struct Operator {
     pub(crate) shards: Vec<ShardHandle>,
     listeners: Vec<Arc<Listener>>,
     retained: Arc<RwLock<RetainedStore>>,
+    gate: Arc<Gate>,
+    /// How secrets that come from 4.4 were made.
+    brought: Brought,
     clock: Arc<Clock>,
     bus: BusSettings,
     local: Arc<RwLock<Option<Local>>>,
@@ -68,6 +74,7 @@ enum Question {
     Subscribe(String, String, u8),
     Unsubscribe(String, String),
     Listeners,
+    CleanAclCache(Option<String>),
 }
 
 impl Operator {
@@ -80,6 +87,7 @@ impl Operator {
         shards: Vec<ShardHandle>,
         listeners: Vec<Arc<Listener>>,
         retained: Arc<RwLock<RetainedStore>>,
+        gate: Arc<Gate>,
         clock: Arc<Clock>,
         local: Arc<RwLock<Option<Local>>>,
         board: Arc<Board>,
@@ -91,6 +99,12 @@ impl Operator {
             shards,
             listeners,
             retained,
+            gate,
+            brought: settings
+                .values
+                .entry("auth.mnesia.password_hash")
+                .and_then(|(word, _)| Brought::parse(word))
+                .unwrap_or(Brought::Sha256),
             clock,
             bus,
             local,
@@ -131,6 +145,7 @@ impl Operator {
             Question::Subscribe(id, topic, qos) => json!(self.own_subscribe(id, topic, qos).await),
             Question::Unsubscribe(id, topic) => json!(self.own_unsubscribe(id, topic).await),
             Question::Listeners => json!(self.own_listeners()),
+            Question::CleanAclCache(id) => json!(self.own_clean_acl_cache(id).await),
         }
     }
 
@@ -301,6 +316,8 @@ fn status_of(control: &mut Control) -> ClusterStatus {
     let shared = digests.entry("cluster".into()).or_default();
     let retained = control.retained_digest();
     shared.insert("retained".into(), format!("{:016x}/{}", retained.sum, retained.count));
+    let access = control.access_digest();
+    shared.insert("access".into(), format!("{:016x}/{}", access.sum, access.count));
     let members = control.node().members_digest();
     shared.insert("members".into(), format!("{:016x}/{}", members.sum, members.count));
     ClusterStatus { running_nodes: names(status.running), stopped_nodes: names(status.stopped), digests }

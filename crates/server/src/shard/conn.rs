@@ -24,6 +24,8 @@ pub struct Conn {
     /// Bytes of a packet that has not come whole. Empty, and without room of its own, when idle.
     pub partial: Vec<u8>,
     pub phase: Phase,
+    /// How far its password has been compared.
+    pub check: Check,
     /// Which version its packets are of, once that is known.
     pub version: Version,
     /// Where the client connects from, as the socket or the PROXY header says.
@@ -41,6 +43,17 @@ pub struct Conn {
     pub hung_up: bool,
     /// How fast it sends, where that has limits.
     pub paced: Option<Box<Paced>>,
+}
+
+/// How far a connection's password has been compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Nobody has asked.
+    None,
+    /// It is being compared; the number tells this connection from others before it.
+    Going(u64),
+    /// Whether it fits.
+    Done(bool),
 }
 
 /// Where a connection stands.

@@ -1,6 +1,7 @@
 //! The first packet of a connection: a CONNECT, small enough, and whose home it is.
 
 use broker::ConnInfo;
+use broker::settings::Logins;
 use mqtt::packet::{Connect, kind};
 use mqtt::session::{Out, refuse};
 use mqtt::{Frame, Reason, Version, frame};
@@ -17,6 +18,8 @@ pub enum Greeting<'a> {
     More,
     /// It belongs to that shard.
     Elsewhere(usize),
+    /// Its password has to be compared with these first, of which one has to fit.
+    Check { version: Version, secrets: Vec<String>, password: Vec<u8> },
     /// It is one of ours.
     Welcome(Box<Welcome<'a>>),
     /// No CONNECT: the connection ends, perhaps with a word (already in the output).
@@ -31,11 +34,12 @@ pub struct Welcome<'a> {
     pub bytes: usize,
 }
 
-/// Looks at what a connection has sent so far.
+/// Looks at what a connection has sent so far. `fits`: what came of [`Greeting::Check`].
 pub fn look<'a>(
     bytes: &'a [u8],
     listener: &Listener,
     peer: std::net::SocketAddr,
+    fits: Option<bool>,
     shard: usize,
     shared: &Shared,
     out: &mut Out,
@@ -78,14 +82,56 @@ pub fn look<'a>(
     if at != shard {
         return Greeting::Elsewhere(at);
     }
-    if !listener.zone.anonymous {
-        // No login method is switched on yet that could know the client.
-        refuse(connect.version, Reason::NotAuthorized, out);
-        return Greeting::Refused(Reason::NotAuthorized);
+    match admit(&connect, &client_id, listener, peer, fits, shared) {
+        Admit::Yes => {}
+        Admit::Check(secrets) => {
+            let password = connect.password.unwrap_or_default().to_vec();
+            return Greeting::Check { version: connect.version, secrets, password };
+        }
+        Admit::No(reason) => {
+            refuse(connect.version, reason, out);
+            return Greeting::Refused(reason);
+        }
     }
     let info =
         ConnInfo { client_id, assigned, peer, listener: listener.id.clone(), zone: listener.zone.clone() };
     Greeting::Welcome(Box::new(Welcome { connect, info, bytes: frame.length }))
+}
+
+/// Whether a client may come in.
+enum Admit {
+    Yes,
+    Check(Vec<String>),
+    No(Reason),
+}
+
+fn admit(
+    connect: &Connect<'_>,
+    client_id: &str,
+    listener: &Listener,
+    peer: std::net::SocketAddr,
+    fits: Option<bool>,
+    shared: &Shared,
+) -> Admit {
+    let lists = shared.gate.lists();
+    let now = super::Clock::epoch().0 / 1_000;
+    if listener.zone.ban && lists.is_banned(client_id, connect.username, peer.ip(), now) {
+        return Admit::No(Reason::Banned);
+    }
+    let Logins::Known { others, nameless } = listener.zone.logins else { return Admit::Yes };
+    if connect.username.is_none() && !nameless {
+        return Admit::No(Reason::NotAuthorized);
+    }
+    match fits {
+        Some(true) => Admit::Yes,
+        Some(false) => Admit::No(Reason::BadUserNameOrPassword),
+        None => match lists.secrets(client_id, connect.username) {
+            secrets if secrets.is_empty() && others => Admit::Yes,
+            secrets if secrets.is_empty() => Admit::No(Reason::NotAuthorized),
+            _ if connect.password.is_none() => Admit::No(Reason::BadUserNameOrPassword),
+            secrets => Admit::Check(secrets),
+        },
+    }
 }
 
 /// Whether the bytes are the beginning of a CONNECT of 5.0.

@@ -4,6 +4,7 @@
 
 mod conn;
 mod effects;
+pub mod flapping;
 mod greeting;
 mod lanes;
 pub mod pace;
@@ -23,6 +24,7 @@ use foldhash::fast::FixedState;
 use mqtt::{Epoch, Now, Reason};
 use parking_lot::RwLock;
 
+use crate::access::Gate;
 use crate::inbox::{self, Sender};
 use crate::listener::Listener;
 use crate::node::ControlMessage;
@@ -42,6 +44,8 @@ pub struct Shared {
     pub interest: Reader<Interest>,
     /// The node's retained messages.
     pub retained: Arc<RwLock<RetainedStore>>,
+    /// Who may connect, publish and subscribe.
+    pub gate: Arc<Gate>,
     /// The disk thread, whose queue publishers must not outrun.
     pub disk: Disk,
     /// The node's stamps.

@@ -9,18 +9,21 @@ use broker::{ConnId, Shard, ShardConfig};
 use cluster::Incarnation;
 use mio::{Events, Interest, Poll, Token};
 use mqtt::packet::{Packet, kind};
-use mqtt::session::Out;
-use mqtt::{Now, Version};
+use mqtt::session::{Out, refuse};
+use mqtt::{Now, Reason, Version};
 use slab::Slab;
 
-use super::conn::{Conn, Flushed, Phase};
+use super::conn::{Check, Conn, Flushed, Phase};
 use super::effects::{Fx, Traffic};
+use super::flapping::{Flapping, FlappingPolicy};
 use super::greeting::{self, CONNECT_BYTES_MAX, Greeting};
 use super::lanes::Lanes;
 use super::pace::{Paced, Quota};
 use super::{Adopted, PeerChange, ShardHandle, ShardMessage, Shared};
+use crate::access::{Ban, Kind};
 use crate::inbox::Inbox;
 use crate::listener::Listener;
+use crate::node::ControlMessage;
 use crate::stream::{Stream, Web, Wire};
 
 pub(super) const WAKE: Token = Token(usize::MAX);
@@ -36,6 +39,8 @@ const SLOW_BYTES: usize = 512 << 10;
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Bytes of records that may wait for the disk.
 const DISK_BYTES_MAX: usize = 64 << 20;
+/// How long a password may wait to be compared.
+const CHECK_LIMIT_MS: u64 = 15_000;
 /// How long a connection may take to take its last bytes.
 const LINGER_MS: u64 = 2_000;
 /// How often connections that say nothing are looked at.
@@ -64,6 +69,9 @@ pub struct Worker {
     /// Connections that sent too fast, and when they are read again.
     resting: Vec<(Now, u32)>,
     swept_at: Now,
+    flapping: Flapping,
+    /// Passwords given to be compared.
+    checks: u64,
     stopping: bool,
 }
 
@@ -96,6 +104,8 @@ impl Worker {
             ready: Vec::new(),
             resting: Vec::new(),
             swept_at: Now(0),
+            flapping: Flapping::default(),
+            checks: 0,
             stopping: false,
         }
     }
@@ -379,6 +389,7 @@ impl Worker {
             stream,
             partial: bytes,
             phase: Phase::Greeting { give_up_at },
+            check: Check::None,
             version: Version::V311,
             peer,
             listener,
@@ -440,8 +451,8 @@ impl Worker {
 
     fn read(&mut self, at: u32, now: Now) {
         let Some(conn) = self.conns.get_mut(at as usize) else { return };
-        if self.fx.output(ConnId(at)).paused {
-            // The machine says when it goes on.
+        if self.fx.output(ConnId(at)).paused || matches!(conn.check, Check::Going(_)) {
+            // The machine, or whoever compares passwords, says when it goes on.
             conn.ready = false;
             conn.held = true;
             return;
@@ -524,6 +535,7 @@ impl Worker {
             let Some(conn) = self.conns.get_mut(at as usize) else { return bytes.len() };
             match conn.phase {
                 Phase::Closing { .. } => return bytes.len(),
+                Phase::Greeting { .. } if matches!(conn.check, Check::Going(_)) => return used,
                 Phase::Greeting { .. } => match self.greet(at, &bytes[used..], now) {
                     Some(count) => used += count,
                     None => return used,
@@ -569,7 +581,8 @@ impl Worker {
         let conn = &mut self.conns[at as usize];
         let mut out = Out::default();
         let listener = conn.listener.clone();
-        match greeting::look(bytes, &listener, conn.peer, self.number, &self.shared, &mut out) {
+        let fits = if let Check::Done(fits) = conn.check { Some(fits) } else { None };
+        match greeting::look(bytes, &listener, conn.peer, fits, self.number, &self.shared, &mut out) {
             Greeting::More if bytes.len() > CONNECT_BYTES_MAX => {
                 self.remove(at, "frame_too_large");
                 None
@@ -580,6 +593,11 @@ impl Worker {
                 self.move_home(conn, bytes.to_vec(), shard);
                 None
             }
+            Greeting::Check { version, secrets, password } => {
+                conn.version = version;
+                self.check(at, secrets, password, now);
+                None
+            }
             // What this shard was told before the client was told to come must be known first, and this
             // thread may have slept between the two: see `turn`.
             Greeting::Welcome(_) if !self.inbox_is_fresh => {
@@ -588,6 +606,14 @@ impl Worker {
             }
             Greeting::Welcome(welcome) => {
                 let greeting::Welcome { connect, info, bytes } = *welcome;
+                if let Some(policy) = listener.flapping
+                    && self.flapping.is_too_often(&info.client_id, policy, now)
+                {
+                    self.ban_flapping(&info.client_id, policy);
+                    self.refuse(at, connect.version, Reason::Banned, now);
+                    return None;
+                }
+                let conn = &mut self.conns[at as usize];
                 conn.phase = Phase::Open;
                 conn.version = connect.version;
                 conn.paced = Paced::new(&conn.listener.pace);
@@ -605,6 +631,62 @@ impl Worker {
                 self.fx.refuse(ConnId(at), reason);
                 conn.phase = Conn::closing(now.plus(LINGER_MS));
                 None
+            }
+        }
+    }
+
+    /// Has a password compared by threads that are there for that; [`Worker::checked`] goes on.
+    fn check(&mut self, at: u32, secrets: Vec<String>, password: Vec<u8>, now: Now) {
+        self.checks += 1;
+        let (check, home) = (self.checks, self.fx.siblings[self.number].sender.clone());
+        let then = move |fits| {
+            home.send(ShardMessage::Do(Box::new(move |worker| worker.checked(at, check, fits))));
+        };
+        let conn = &mut self.conns[at as usize];
+        if self.shared.gate.passwords.verify(secrets, password, then) {
+            conn.check = Check::Going(check);
+            // From here on it is the node that takes its time.
+            conn.phase = Phase::Greeting { give_up_at: now.plus(CHECK_LIMIT_MS) };
+        } else {
+            let version = conn.version;
+            self.refuse(at, version, Reason::ServerBusy, now);
+        }
+    }
+
+    /// A connection that the machine does not know ends with a word of why.
+    fn refuse(&mut self, at: u32, version: Version, reason: Reason, now: Now) {
+        let mut out = Out::default();
+        refuse(version, reason, &mut out);
+        self.fx.output(ConnId(at)).out = out;
+        self.fx.refuse(ConnId(at), reason);
+        self.conns[at as usize].phase = Conn::closing(now.plus(LINGER_MS));
+    }
+
+    fn ban_flapping(&mut self, client_id: &str, policy: FlappingPolicy) {
+        tracing::warn!(clientid = client_id, "a client connects too often and is banned for a while");
+        let at = self.fx.epoch.0 / 1_000;
+        let ban = Ban {
+            by: "flapping detector".to_owned(),
+            reason: "flapping is detected".to_owned(),
+            at,
+            until: Some(at + policy.banned_for.as_secs()),
+        };
+        let key = Ban::key(Kind::ClientId, client_id);
+        let Ok(value) = serde_json::to_vec(&ban) else { return };
+        self.shared.control.send(ControlMessage::Do(Box::new(move |control| {
+            control.write_access(&key, Some(&value));
+        })));
+    }
+
+    fn checked(&mut self, at: u32, check: u64, fits: bool) {
+        if let Some(conn) = self.conns.get_mut(at as usize)
+            && conn.check == Check::Going(check)
+        {
+            conn.check = Check::Done(fits);
+            // What it has sent is looked at again with the next turn's reading.
+            conn.held = true;
+            if !std::mem::replace(&mut conn.ready, true) {
+                self.ready.push(at);
             }
         }
     }

@@ -215,6 +215,7 @@ pub struct Connect {
     keep_alive: u16,
     props: Props,
     will: Option<(String, Vec<u8>, u8, bool, Props)>,
+    login: Option<(String, String)>,
 }
 
 impl Connect {
@@ -227,7 +228,13 @@ impl Connect {
             keep_alive: 60,
             props: vec![],
             will: None,
+            login: None,
         }
+    }
+    /// A user name and a password.
+    pub fn login(mut self, username: &str, password: &str) -> Self {
+        self.login = Some((username.into(), password.into()));
+        self
     }
     pub fn level(mut self, level: Level) -> Self {
         self.level = level;
@@ -268,6 +275,9 @@ impl Connect {
         if let Some((_, _, qos, retain, _)) = &self.will {
             flags |= 4 | qos << 3 | u8::from(*retain) << 5;
         }
+        if self.login.is_some() {
+            flags |= 0xc0;
+        }
         body.push(flags);
         body.extend(self.keep_alive.to_be_bytes());
         if self.level == Level::V5 {
@@ -280,6 +290,10 @@ impl Connect {
             }
             put_text(&mut body, topic.as_bytes());
             put_text(&mut body, payload);
+        }
+        if let Some((username, password)) = &self.login {
+            put_text(&mut body, username.as_bytes());
+            put_text(&mut body, password.as_bytes());
         }
         frame(0x10, body)
     }
@@ -303,6 +317,14 @@ impl Connect {
         client.send_raw(&self.encode());
         let first = client.packet();
         (client, first)
+    }
+
+    /// Connects; the code of the refusing CONNACK.
+    pub fn refused(self) -> u8 {
+        match self.answer().1 {
+            Packet::Connack { code, .. } if code > 0 => code,
+            other => panic!("CONNECT was answered with {other:?}"),
+        }
     }
 
     /// Connects; anything but an accepting CONNACK fails the test.

@@ -6,6 +6,7 @@
     reason = "a test that meets what it does not expect has to fail there"
 )]
 
+mod access;
 mod cli;
 mod client;
 mod config;

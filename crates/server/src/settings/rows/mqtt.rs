@@ -33,13 +33,13 @@ pub(super) const ROWS: &[Row] = settings! {
     /// `allow_anonymous` for this zone.
     "zone.$name.allow_anonymous": OneOf["true", "false", "false_quick_deny"] ships "zone.internal.allow_anonymous = true";
     /// `acl_nomatch` for this zone.
-    "zone.$name.acl_nomatch": OneOf["allow", "deny"] => Later("access rules are not asked yet");
+    "zone.$name.acl_nomatch": OneOf["allow", "deny"];
     /// Whether access rules are asked for clients of this zone.
-    "zone.$name.enable_acl": Flag = "off" ships "zone.external.enable_acl = on" "zone.internal.enable_acl = off" => Later("access rules are not asked yet");
+    "zone.$name.enable_acl": Flag = "off" ships "zone.external.enable_acl = on" "zone.internal.enable_acl = off";
     /// `acl_deny_action` for this zone.
-    "zone.$name.acl_deny_action": OneOf["ignore", "disconnect"] = "ignore" ships "zone.external.acl_deny_action = ignore" "zone.internal.acl_deny_action = ignore" => Later("access rules are not asked yet");
+    "zone.$name.acl_deny_action": OneOf["ignore", "disconnect"] = "ignore" ships "zone.external.acl_deny_action = ignore" "zone.internal.acl_deny_action = ignore";
     /// Whether banned clients are refused.
-    "zone.$name.enable_ban": Flag = "off" ships "zone.external.enable_ban = on" => Later("the banned list is not there yet");
+    "zone.$name.enable_ban": Flag = "off" ships "zone.external.enable_ban = on";
     /// Whether statistics are kept for each client.
     "zone.$name.enable_stats": Flag = "off" ships "zone.external.enable_stats = on" "zone.internal.enable_stats = on" => NoEffect("statistics are always kept; they cost nothing");
     /// How many messages a client may publish in a time, as `10,1m`.
@@ -92,7 +92,7 @@ pub(super) const ROWS: &[Row] = settings! {
     /// Whether QoS 0 messages wait in the queue.
     "zone.$name.mqueue_store_qos0": OneOf["true", "false"] = "true" ships "zone.external.mqueue_store_qos0 = true" "zone.internal.mqueue_store_qos0 = true";
     /// Whether clients that connect too often are banned.
-    "zone.$name.enable_flapping_detect": Flag = "off" ships "zone.external.enable_flapping_detect = off" "zone.internal.enable_flapping_detect = off" => Later("clients that connect too often are not banned yet");
+    "zone.$name.enable_flapping_detect": Flag = "off" ships "zone.external.enable_flapping_detect = off" "zone.internal.enable_flapping_detect = off";
     /// How many messages a connection may send in a time, as `100,10s`.
     "zone.$name.rate_limit.conn_messages_in": Text;
     /// How many bytes a connection may send in a time, as `100KB,10s`.
