@@ -12,6 +12,7 @@ pub mod epmd;
 pub mod inbox;
 pub mod listen;
 pub mod listener;
+pub mod listeners;
 pub mod log;
 pub mod node;
 pub mod operator;

@@ -14,6 +14,15 @@ pub fn bind(address: SocketAddr, backlog: u32, shards: usize) -> io::Result<Vec<
     let address = probe.local_addr()?.as_socket().unwrap_or(address);
     probe.listen(1)?;
     drop(probe);
+    bind_beside(address, backlog, shards)
+}
+
+/// The same where this node's own sockets have the address already: these come to them.
+pub fn bind_beside(
+    address: SocketAddr,
+    backlog: u32,
+    shards: usize,
+) -> io::Result<Vec<mio::net::TcpListener>> {
     (0..shards)
         .map(|_| {
             let socket = socket(address, true)?;

@@ -1,13 +1,12 @@
 //! A node from its start to its end: everything is bound and opened before anything serves, so that what
 //! is wrong is said at once; and everything ends in the reverse order.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use broker::routes::{Interest, Place};
 use broker::settings::MailboxRules;
 use broker::{ShardConfig, Zone};
@@ -20,17 +19,15 @@ use crate::api;
 use crate::cli::{Ready, StartError};
 use crate::discover::{self, Board};
 use crate::epmd::{self, Registration};
-use crate::listener::Listener;
+use crate::listeners::Listeners;
 use crate::node::{self, BusSettings, Control, ControlHandle, Parts};
 use crate::operator::Operator;
 use crate::persist::{self, DiskThread};
 use crate::retained::RetainedStore;
-use crate::settings::{self, ListenAddress, Protocol, Settings};
-use crate::shard::flapping::FlappingPolicy;
-use crate::shard::pace::{Bucket, Pace};
+use crate::settings::{self, Settings};
+use crate::shard::pace::Bucket;
 use crate::shard::{self, Clock, ShardHandle, ShardMessage, Shared};
-use crate::stream::WebRules;
-use crate::tls::{self, TlsFiles};
+use crate::tls;
 use crate::twin::Twin;
 
 /// Shards are numbered by the bits of one word.
@@ -49,9 +46,6 @@ pub fn run(settings: Settings, ready: Ready) -> Result<(), StartError> {
     local.block_on(&runtime, serve(settings, ready))
 }
 
-/// A listener of the settings with a socket for each shard.
-type Bound = (Arc<Listener>, Vec<mio::net::TcpListener>);
-
 async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
     let name = cluster::NodeName::parse(&settings.node.name)
         .map_err(|_| StartError(format!("{} is no valid node name", settings.node.name)))?;
@@ -61,7 +55,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
     let bus_socket = bind_bus(&settings)?;
     let registration = register(&settings, &name, &bus_socket).await?;
     let zones = Zones::of(&settings);
-    let bound = bind_listeners(&settings, &zones, shards)?;
+    let listeners = Arc::new(Listeners::bind(&settings, &zones, shards)?);
 
     let clock = Arc::new(Clock::new(cluster::NodeId::default()));
     let store = Store::open(&settings.node.data_dir.join("store")).map_err(|e| StartError(e.to_string()))?;
@@ -115,7 +109,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
         bus.clone(),
         handle.clone(),
         handles.clone(),
-        bound.iter().map(|(listener, _)| listener.clone()).collect(),
+        listeners.clone(),
         retained,
         gate,
         clock.clone(),
@@ -159,7 +153,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
     tokio::select! {
         () = &mut told_to_stop => {}
         () = first_round_of(first_round, settings.cluster.join_wait) => {
-            open_listeners(bound, &handles, &ready);
+            listeners.open(&handles, &ready);
             ready.ready();
             tracing::info!(shards, "the node serves");
             told_to_stop.await;
@@ -189,16 +183,6 @@ async fn first_round_of(ended: Option<oneshot::Receiver<()>>, limit: Duration) {
             ?limit,
             "discovery takes longer than cluster.join_wait: clients are let in before it ends"
         );
-    }
-}
-
-/// From now on clients are accepted; those that came early have been waiting in the backlog.
-fn open_listeners(bound: Vec<Bound>, shards: &[ShardHandle], ready: &Ready) {
-    for (listener, sockets) in bound {
-        for (shard, socket) in shards.iter().zip(sockets) {
-            shard.sender.send(ShardMessage::Listen(listener.clone(), socket));
-        }
-        ready.say(&format!("Start {} listener on {} successfully.", listener.id, listener.address));
     }
 }
 
@@ -355,7 +339,7 @@ fn strategy(of: settings::SharedStrategy) -> broker::settings::Strategy {
 }
 
 /// The zones of the listeners, made once each.
-struct Zones {
+pub(crate) struct Zones {
     made: std::collections::BTreeMap<String, Arc<Zone>>,
     /// What all connections of a zone may have passed on together, over all its listeners.
     routing: std::collections::BTreeMap<String, Arc<Mutex<Bucket>>>,
@@ -371,8 +355,13 @@ impl Zones {
         Zones { made: made.collect(), routing: routing.collect() }
     }
 
-    fn get(&self, of: &settings::Zone, settings: &Settings) -> Arc<Zone> {
+    pub(crate) fn get(&self, of: &settings::Zone, settings: &Settings) -> Arc<Zone> {
         self.made.get(&of.name).cloned().unwrap_or_else(|| Arc::new(zone(of, settings)))
+    }
+
+    /// What all connections of that zone may have passed on together, where that has a limit.
+    pub(crate) fn routing(&self, zone: &str) -> Option<Arc<Mutex<Bucket>>> {
+        self.routing.get(zone).cloned()
     }
 }
 
@@ -438,98 +427,6 @@ fn zone(from: &settings::Zone, settings: &Settings) -> Zone {
         waiting_max: from
             .force_shutdown_policy
             .map(|(messages, bytes)| broker::settings::WaitingMax { messages, bytes }),
-    }
-}
-
-/// Binds every listener; all that cannot be bound are named at once.
-fn bind_listeners(settings: &Settings, zones: &Zones, shards: usize) -> Result<Vec<Bound>, StartError> {
-    let mut bound = Vec::new();
-    let mut wrong = Vec::new();
-    for from in &settings.listeners {
-        let address = match (&from.address, from.protocol) {
-            (
-                ListenAddress::Socket(address),
-                Protocol::Tcp | Protocol::Ssl | Protocol::Ws | Protocol::Wss,
-            ) => *address,
-            _ => {
-                tracing::warn!(listener = %from.full_name(), "this kind of listener is not there yet");
-                continue;
-            }
-        };
-        match bind_listener(settings, from, address, zones, shards) {
-            Ok(one) => bound.push(one),
-            Err(why) => wrong.push(format!(
-                "Failed to start {} listener on {}: {why}",
-                from.full_name(),
-                from.address
-            )),
-        }
-    }
-    if wrong.is_empty() { Ok(bound) } else { Err(StartError(wrong.join("\n"))) }
-}
-
-fn bind_listener(
-    settings: &Settings,
-    from: &settings::Listener,
-    address: SocketAddr,
-    zones: &Zones,
-    shards: usize,
-) -> Result<Bound, String> {
-    let tls = match &from.tls {
-        Some(files) => Some(ArcSwap::new(tls::server(&tls_files(files)).map_err(|e| e.to_string())?)),
-        None => None,
-    };
-    let zone = zones.get(&from.zone, settings);
-    let web = from.websocket.as_ref().map(|web| {
-        Arc::new(WebRules {
-            path: web.path.clone(),
-            subprotocols: web.subprotocols.clone(),
-            subprotocol_required: web.fail_if_no_subprotocol,
-            message_bytes_max: web.max_frame_size.map_or(1 << 24, |bytes| bytes as usize),
-        })
-    });
-    let sockets = crate::listen::bind(address, from.backlog, shards).map_err(|e| match e.kind() {
-        std::io::ErrorKind::AddrInUse => format!("port {} is in use", address.port()),
-        _ => e.to_string(),
-    })?;
-    let listener = Listener {
-        id: from.full_name().into(),
-        protocol: from.protocol,
-        address: from.address.clone(),
-        backlog: from.backlog,
-        acceptors: shards as u64,
-        connections_max: from.max_connections as u64,
-        connections_per_second_max: from.max_conn_rate.map_or(0, u64::from),
-        nodelay: from.nodelay.unwrap_or(true),
-        recv_buffer_bytes: from.recbuf,
-        send_buffer_bytes: from.sndbuf,
-        greeting_limit: from.zone.idle_timeout,
-        pace: Pace {
-            messages: from.zone.conn_messages_in.or(from.zone.publish_limit),
-            bytes: [from.zone.conn_bytes_in, from.rate_limit],
-            routing: from.zone.conn_messages_routing,
-            routing_all: zones.routing.get(&from.zone.name).cloned(),
-        },
-        flapping: from.zone.enable_flapping_detect.then(|| {
-            let (connects_max, within, banned_for) = settings.access.flapping;
-            FlappingPolicy { connects_max, within, banned_for }
-        }),
-        zone,
-        tls,
-        web,
-        counts: Default::default(),
-    };
-    Ok((Arc::new(listener), sockets))
-}
-
-fn tls_files(from: &settings::ListenerTls) -> TlsFiles {
-    TlsFiles {
-        certfile: from.certfile.clone().unwrap_or_default(),
-        keyfile: from.keyfile.clone().unwrap_or_default(),
-        cacertfile: from.cacertfile.clone(),
-        verify_peer: from.verify_peer,
-        peer_required: from.fail_if_no_peer_cert,
-        versions: from.versions.clone(),
     }
 }
 

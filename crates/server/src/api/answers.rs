@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::asked::{Answer, Asked};
-use super::node::{At, Code, LogChange, Node, Refusal};
+use super::node::{At, Code, ListenerChange, LogChange, Node, Refusal};
 use super::shapes::{Change, JoinOutcome};
 use super::{LOG_LEVELS, endpoints, words};
 
@@ -152,6 +152,22 @@ pub(super) async fn listeners<N: Node>(node: Arc<N>, asked: Asked) -> Result<Ans
             one_or_all(&at, node.listeners(at.clone()).await?.into_iter().map(|one| one.listeners).collect())
         }
     }
+}
+
+async fn change_listener<N: Node>(node: Arc<N>, asked: Asked, change: ListenerChange) -> Result<Answer> {
+    Answer::data(&node.change_listener(asked.at(&node.name()), asked.part("identifier"), change).await?)
+}
+
+pub(super) async fn start_listener<N: Node>(node: Arc<N>, asked: Asked) -> Result<Answer> {
+    change_listener(node, asked, ListenerChange::Start).await
+}
+
+pub(super) async fn stop_listener<N: Node>(node: Arc<N>, asked: Asked) -> Result<Answer> {
+    change_listener(node, asked, ListenerChange::Stop).await
+}
+
+pub(super) async fn restart_listener<N: Node>(node: Arc<N>, asked: Asked) -> Result<Answer> {
+    change_listener(node, asked, ListenerChange::Restart).await
 }
 
 pub(super) async fn retainer<N: Node>(node: Arc<N>, _: Asked) -> Result<Answer> {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::node::{At, Code, Listing, LogChange, Node, Page, Refusal, Secret, Who};
+use super::node::{At, Code, ListenerChange, Listing, LogChange, Node, Page, Refusal, Secret, Who};
 use super::shapes::*;
 use crate::access::{Action, Kind};
 
@@ -179,6 +179,7 @@ impl Node for Fake {
             identifier: identifier.into(),
             protocol: "mqtt:tcp".into(),
             listen_on: listen_on.into(),
+            running: true,
             acceptors: 8,
             max_conns: 1_024_000,
             current_conns: 2,
@@ -192,6 +193,15 @@ impl Node for Fake {
                 listener("mqtt:tcp:internal", "127.0.0.1:11883", BTreeMap::new()),
             ],
         }])
+    }
+
+    async fn change_listener(&self, at: At, id: String, change: ListenerChange) -> Result<Listener, Refusal> {
+        self.note(format!("{} {id}", change.word()));
+        let found = self.listeners(at).await?.pop().into_iter().flat_map(|node| node.listeners);
+        found
+            .into_iter()
+            .find(|listener| listener.identifier == id)
+            .ok_or_else(|| Refusal::new(Code::Unknown, "not_found", format!("No such listener {id}")))
     }
 
     async fn retainer(&self) -> Result<RetainerInfo, Refusal> {

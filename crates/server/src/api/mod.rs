@@ -28,7 +28,7 @@ use axum::routing::{MethodFilter, on};
 use asked::{Answer, Asked, http_error};
 
 pub use doctor::{Hello, HelloError, Own, PortMode, Probe, examine};
-pub use node::{At, Code, Listing, LogChange, Node, Page, Refusal, Secret, Who};
+pub use node::{At, Code, ListenerChange, Listing, LogChange, Node, Page, Refusal, Secret, Who};
 pub use socket::{Door, SOCKET_NAME, bind, connect, serve};
 
 /// The levels of the log, the most talkative first.
@@ -96,6 +96,9 @@ pub fn endpoints<N: Node>() -> Vec<Endpoint<N>> {
         GET "/api/v4/routes/{topic}" routes, "Which nodes have subscribers of one topic filter.";
         GET "/api/v4/listeners" listeners, "Listeners of every running node.";
         GET "/api/v4/nodes/{node}/listeners" listeners, "Listeners of one node.";
+        PUT "/api/v4/nodes/{node}/listeners/{identifier}/start" start_listener, "Opens a listener that was stopped.";
+        PUT "/api/v4/nodes/{node}/listeners/{identifier}/stop" stop_listener, "Closes a listener; its clients stay connected.";
+        PUT "/api/v4/nodes/{node}/listeners/{identifier}/restart" restart_listener, "Opens a listener anew, with its certificates read again; its clients stay connected.";
         GET "/api/v4/retainer" retainer, "How many retained messages there are.";
         GET "/api/v4/retainer/topics" retained_topics, "Topics of the retained messages.";
         DELETE "/api/v4/retainer" clean_retained, "Removes all retained messages.";

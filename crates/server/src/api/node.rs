@@ -4,9 +4,9 @@
 use std::future::Future;
 
 use super::shapes::{
-    Banned, Broker, Client, ClusterError, ClusterStatus, Discovery, Finding, JoinOutcome, JoinPlan, LogState,
-    Module, NodeInfo, NodeListeners, NodeMetrics, NodeStats, Removal, RetainerInfo, RightShape, Route,
-    Subscription, UserShape, Vm,
+    Banned, Broker, Client, ClusterError, ClusterStatus, Discovery, Finding, JoinOutcome, JoinPlan, Listener,
+    LogState, Module, NodeInfo, NodeListeners, NodeMetrics, NodeStats, Removal, RetainerInfo, RightShape,
+    Route, Subscription, UserShape, Vm,
 };
 use crate::access::Kind;
 
@@ -142,6 +142,28 @@ pub enum LogChange {
     Stop,
 }
 
+/// What can be done with a listener. Its clients stay connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum ListenerChange {
+    /// Open one that was stopped.
+    Start,
+    /// Accept no more clients, and give the address back.
+    Stop,
+    /// Read its certificates again, and open it anew.
+    Restart,
+}
+
+impl ListenerChange {
+    /// The verb in paths and on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            ListenerChange::Start => "start",
+            ListenerChange::Stop => "stop",
+            ListenerChange::Restart => "restart",
+        }
+    }
+}
+
 /// A running node, as seen by whoever asks over HTTP. Every method may be called at any time and in any number at once;
 /// whatever needs other nodes must answer within 10 s.
 pub trait Node: Send + Sync + 'static {
@@ -203,6 +225,15 @@ pub trait Node: Send + Sync + 'static {
 
     /// Listeners and how many connections each has.
     fn listeners(&self, at: At) -> impl Future<Output = Result<Vec<NodeListeners>, Refusal>> + Send;
+
+    /// Starts, stops or restarts the listener of that identifier on one node (`at` is never `Cluster`). Error `not_found` when
+    /// there is none, `already` when there is nothing to do, `failed` when it cannot be done; then nothing has changed.
+    fn change_listener(
+        &self,
+        at: At,
+        id: String,
+        change: ListenerChange,
+    ) -> impl Future<Output = Result<Listener, Refusal>> + Send;
 
     /// How many retained messages there are.
     fn retainer(&self) -> impl Future<Output = Result<RetainerInfo, Refusal>> + Send;

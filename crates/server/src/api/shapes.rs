@@ -247,6 +247,8 @@ pub struct Listener {
     pub protocol: String,
     /// `0.0.0.0:1883`.
     pub listen_on: String,
+    /// False once an operator has stopped it.
+    pub running: bool,
     pub acceptors: u64,
     pub max_conns: u64,
     pub current_conns: u64,

@@ -45,6 +45,7 @@ fn every_row_of_the_table_answers() {
     for endpoint in endpoints::<Fake>() {
         let path =
             endpoint.path.replace("{node}", "self").replace("{clientid}", "c1").replace("{id}", "file");
+        let path = path.replace("{identifier}", "mqtt:tcp:external");
         let path = path.replace("{topic}", "u").replace("{username}", "joe").replace("{kind}", "username");
         let path = path.replace("{as}", "clientid").replace("{who}", "c");
         let path = path.replace("modules/{name}", "modules/emqx_mod_acl_internal").replace("{name}", "joe");

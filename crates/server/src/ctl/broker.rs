@@ -68,8 +68,42 @@ pub(super) fn listeners(call: &mut Call<'_>) -> Outcome {
         ] {
             let _ = writeln!(text, "  {key:<16}: {value}");
         }
+        // 4.4 knows no listener that is not open; a line of its own is only there for one that is not.
+        if !listener.running {
+            let _ = writeln!(text, "  {:<16}: false", "running");
+        }
     }
     call.say(&listeners, text)
+}
+
+/// Asks for a change of the listener that was named. A refusal stands alone on its line, as in 4.4.
+fn change_listener(call: &mut Call<'_>, verb: &str) -> Result<Listener, Failure> {
+    let path = format!("/api/v4/nodes/self/listeners/{}/{verb}", part(&call.arg(0)));
+    call.link.send(Method::PUT, &path, None).map_err(|failure| match failure {
+        Failure::Refused(refused) => {
+            let text = format!("{}\n", plain(&refused.message));
+            Failure::told(&refused.error, &refused.message, text)
+        }
+        other => other,
+    })
+}
+
+pub(super) fn start_listener(call: &mut Call<'_>) -> Outcome {
+    let listener = change_listener(call, "start")?;
+    let text = format!("Start {} listener on {} successfully.\n", listener.identifier, listener.listen_on);
+    call.say(&listener, text)
+}
+
+pub(super) fn stop_listener(call: &mut Call<'_>) -> Outcome {
+    let listener = change_listener(call, "stop")?;
+    let text = format!("Stop {} listener on {} successfully.\n", listener.identifier, listener.listen_on);
+    call.say(&listener, text)
+}
+
+pub(super) fn restart_listener(call: &mut Call<'_>) -> Outcome {
+    let listener = change_listener(call, "restart")?;
+    let text = format!("Restarted {} listener successfully.\n", listener.identifier);
+    call.say(&listener, text)
 }
 
 /// The groups of `vm`: the word before the slash, and the width of what comes after it, so that the colons stand in a column.

@@ -246,6 +246,22 @@ fn texts_and_exit_states_are_those_of_4_4() {
         ),
         ("modules reload emqx_mod_acl_internal", 0, "Module emqx_mod_acl_internal reloaded successfully.\n".into()),
         ("modules reload none", 1, "Reload module none error: there is no such module.\n".into()),
+        (
+            "listeners stop mqtt:tcp:external",
+            0,
+            "Stop mqtt:tcp:external listener on 0.0.0.0:1883 successfully.\n".into(),
+        ),
+        (
+            "listeners start mqtt:tcp:external",
+            0,
+            "Start mqtt:tcp:external listener on 0.0.0.0:1883 successfully.\n".into(),
+        ),
+        (
+            "listeners restart mqtt:tcp:external",
+            0,
+            "Restarted mqtt:tcp:external listener successfully.\n".into(),
+        ),
+        ("listeners restart mqtt:tcp:none", 1, "No such listener mqtt:tcp:none\n".into()),
         ("retainer info", 0, "retained/total: 3\n".into()),
         ("retainer topics", 0, "a\nb/c\nevil\\x{1B}[2J\\nline\n".into()),
         ("retainer clean", 0, "Cleaned 3 retained messages\n".into()),

@@ -23,10 +23,10 @@ use crate::api::shapes::{
     JoinPlan, Listener as ListenerShape, LogHandler, LogState, NodeInfo, NodeListeners, NodeMetrics,
     NodeStats, Removal, RetainerInfo, Route, RunningNode, Subscription, Vm,
 };
-use crate::api::{self, At, Code, Listing, LogChange, Page, Refusal, Who, words};
+use crate::api::{self, At, Code, ListenerChange, Listing, LogChange, Page, Refusal, Who, words};
 use crate::cli::{PRODUCT, VERSION};
 use crate::discover::Board;
-use crate::listener::Listener;
+use crate::listeners::{Listeners, NotChanged};
 use crate::node::{self, BusSettings, Control, ControlHandle, ControlMessage};
 use crate::retained::RetainedStore;
 use crate::settings::{LogTo, Settings};
@@ -43,7 +43,7 @@ pub struct Operator {
     pub(crate) name: String,
     pub(crate) control: ControlHandle,
     pub(crate) shards: Vec<ShardHandle>,
-    listeners: Vec<Arc<Listener>>,
+    listeners: Arc<Listeners>,
     retained: Arc<RwLock<RetainedStore>>,
     gate: Arc<Gate>,
     /// How secrets that come from 4.4 were made.
@@ -75,6 +75,7 @@ enum Question {
     Unsubscribe(String, String),
     Listeners,
     CleanAclCache(Option<String>),
+    ChangeListener(String, ListenerChange),
 }
 
 impl Operator {
@@ -85,7 +86,7 @@ impl Operator {
         bus: BusSettings,
         control: ControlHandle,
         shards: Vec<ShardHandle>,
-        listeners: Vec<Arc<Listener>>,
+        listeners: Arc<Listeners>,
         retained: Arc<RwLock<RetainedStore>>,
         gate: Arc<Gate>,
         clock: Arc<Clock>,
@@ -146,6 +147,7 @@ impl Operator {
             Question::Unsubscribe(id, topic) => json!(self.own_unsubscribe(id, topic).await),
             Question::Listeners => json!(self.own_listeners()),
             Question::CleanAclCache(id) => json!(self.own_clean_acl_cache(id).await),
+            Question::ChangeListener(id, change) => json!(self.own_listener_change(&id, change).await),
         }
     }
 

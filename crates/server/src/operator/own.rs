@@ -2,6 +2,20 @@
 
 use super::*;
 use crate::api::shapes::Verdict;
+use crate::listener::Listener;
+
+fn listener_shape(listener: &Listener, running: bool) -> ListenerShape {
+    ListenerShape {
+        identifier: listener.id.to_string(),
+        protocol: format!("mqtt:{}", listener.protocol.word()),
+        listen_on: listener.address.to_string(),
+        running,
+        acceptors: listener.acceptors,
+        max_conns: listener.connections_max,
+        current_conns: listener.current(),
+        shutdown_count: listener.ended().into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
+    }
+}
 
 impl Operator {
     pub(super) async fn own_broker(&self) -> Broker {
@@ -163,16 +177,20 @@ impl Operator {
     }
 
     pub(super) fn own_listeners(&self) -> Vec<ListenerShape> {
-        let shape = |listener: &Arc<Listener>| ListenerShape {
-            identifier: listener.id.to_string(),
-            protocol: format!("mqtt:{}", listener.protocol.word()),
-            listen_on: listener.address.to_string(),
-            acceptors: listener.acceptors,
-            max_conns: listener.connections_max,
-            current_conns: listener.current(),
-            shutdown_count: listener.ended().into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
+        self.listeners.each().map(|(listener, runs)| listener_shape(listener, runs)).collect()
+    }
+
+    pub(super) async fn own_listener_change(
+        &self,
+        id: &str,
+        change: ListenerChange,
+    ) -> Result<ListenerShape, NotChanged> {
+        let changed = match change {
+            ListenerChange::Start => self.listeners.start(id, &self.shards).await,
+            ListenerChange::Stop => self.listeners.stop(id, &self.shards).await,
+            ListenerChange::Restart => self.listeners.restart(id, &self.shards).await,
         };
-        self.listeners.iter().map(shape).collect()
+        changed.map(|listener| listener_shape(&listener, change != ListenerChange::Stop))
     }
 
     /// What automatic discovery has to say for itself, for `cluster doctor`; none when nodes are joined by hand.

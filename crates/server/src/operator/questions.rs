@@ -103,6 +103,32 @@ impl api::Node for Operator {
         Ok(all.into_iter().map(|(node, listeners)| NodeListeners { node, listeners }).collect())
     }
 
+    async fn change_listener(
+        &self,
+        at: At,
+        id: String,
+        change: ListenerChange,
+    ) -> Result<ListenerShape, Refusal> {
+        let question = Question::ChangeListener(id.clone(), change);
+        let mut all = self.answers::<Result<ListenerShape, NotChanged>>(at, question).await?;
+        let Some((node, answer)) = all.pop() else { return Err(Refusal::node_down(&self.name)) };
+        answer.map_err(|why| {
+            let verb = change.word();
+            let (error, message) = match why {
+                NotChanged::Unknown => ("not_found", format!("No such listener {id}")),
+                NotChanged::Already if change == ListenerChange::Stop => {
+                    ("already", format!("Failed to stop {id} listener: it is stopped already"))
+                }
+                NotChanged::Already => ("already", format!("Failed to {verb} {id} listener: it runs already")),
+                NotChanged::Failed(why) => (
+                    "failed",
+                    format!("Failed to {verb} {id} listener: {why}. Nothing has changed; correct that and try again"),
+                ),
+            };
+            Refusal { node: Some(node), ..Refusal::new(Code::Unknown, error, message) }
+        })
+    }
+
     async fn retainer(&self) -> Result<RetainerInfo, Refusal> {
         Ok(RetainerInfo { retained: self.retained.read().len() as u64 })
     }

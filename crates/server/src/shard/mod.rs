@@ -125,8 +125,6 @@ pub fn home(client: &str, shards: usize) -> usize {
 pub enum ShardMessage {
     /// Accept clients on this socket.
     Listen(Arc<Listener>, mio::net::TcpListener),
-    /// Stop that.
-    Unlisten(String),
     /// A connection whose home is this shard, with what has been read.
     Adopt(Box<Adopted>),
     /// Frames of a sibling: each a length (u32) and its bytes.

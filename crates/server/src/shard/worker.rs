@@ -198,7 +198,6 @@ impl Worker {
     fn take(&mut self, message: ShardMessage, now: Now) {
         match message {
             ShardMessage::Listen(listener, socket) => self.listen(listener, socket),
-            ShardMessage::Unlisten(id) => self.listeners.retain(|_, l| *l.0.id != *id),
             ShardMessage::Adopt(adopted) => self.adopt(*adopted, now),
             ShardMessage::Forwards { from, frames } => self.take_frames(from, &frames),
             ShardMessage::LaneOut { peer, wire, rest } => {
@@ -799,6 +798,23 @@ impl Worker {
     /// The machine, and its driver's effects, for whoever was sent here to ask or to change something.
     pub fn machine(&mut self) -> (&mut Shard, &mut Fx, Now) {
         (&mut self.shard, &mut self.fx, self.shared.clock.now())
+    }
+
+    /// No more clients come in through that listener; those who wait in its backlog still do.
+    pub fn unlisten(&mut self, id: &str) {
+        let now = self.shared.clock.now();
+        let own: Vec<usize> =
+            self.listeners.iter().filter(|(_, l)| *l.0.id == *id).map(|(at, _)| at).collect();
+        for at in own {
+            self.accept(at, now);
+            self.listeners.remove(at);
+        }
+    }
+
+    /// Clients of that listener come in through this socket, and through none that it had before.
+    pub fn listen_anew(&mut self, listener: Arc<Listener>, socket: mio::net::TcpListener) {
+        self.unlisten(&listener.id);
+        self.listen(listener, socket);
     }
 
     /// No more clients come in.

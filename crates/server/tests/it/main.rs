@@ -13,6 +13,7 @@ mod config;
 mod conformance;
 mod hostile;
 mod limits;
+mod listeners;
 mod membership;
 mod messages;
 mod node;

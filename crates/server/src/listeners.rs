@@ -1,0 +1,265 @@
+//! All listeners of this node: bound before anything serves, opened when clients may come, and stopped, started and
+//! restarted by operators afterwards. Clients that are connected stay so, whatever happens to the listener.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use crate::cli::{Ready, StartError};
+use crate::listen;
+use crate::listener::Listener;
+use crate::run::Zones;
+use crate::settings::{self, ListenAddress, Protocol, Settings};
+use crate::shard::flapping::FlappingPolicy;
+use crate::shard::pace::Pace;
+use crate::shard::{ShardHandle, ShardMessage};
+use crate::stream::WebRules;
+use crate::tls::{self, TlsFiles};
+
+/// The listeners of the settings.
+pub struct Listeners {
+    all: Vec<Entry>,
+    /// Held by whoever changes a listener: one change after the other.
+    turn: tokio::sync::Mutex<()>,
+}
+
+struct Entry {
+    listener: Arc<Listener>,
+    /// What its TLS is made of, to be read again.
+    tls: Option<TlsFiles>,
+    door: Mutex<Door>,
+}
+
+/// Where a listener stands.
+enum Door {
+    /// Its sockets, one for each shard, are bound and not yet with the shards.
+    Bound(Vec<mio::net::TcpListener>),
+    /// The shards accept.
+    Open,
+    /// An operator has stopped it.
+    Stopped,
+}
+
+/// Why a listener was not changed. It is as it was.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum NotChanged {
+    /// There is none of that name.
+    Unknown,
+    /// It is stopped, or runs, already.
+    Already,
+    /// The address cannot be had, or a file of its TLS cannot be used.
+    Failed(String),
+}
+
+impl Listeners {
+    /// Binds every listener; all that cannot be bound are named at once.
+    pub(crate) fn bind(settings: &Settings, zones: &Zones, shards: usize) -> Result<Listeners, StartError> {
+        let mut all = Vec::new();
+        let mut wrong = Vec::new();
+        for from in &settings.listeners {
+            if from.protocol == Protocol::Quic || !matches!(from.address, ListenAddress::Socket(_)) {
+                tracing::warn!(listener = %from.full_name(), "this kind of listener is not there yet");
+                continue;
+            }
+            match Entry::bind(settings, from, zones, shards) {
+                Ok(one) => all.push(one),
+                Err(why) => wrong.push(format!(
+                    "Failed to start {} listener on {}: {why}",
+                    from.full_name(),
+                    from.address
+                )),
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(StartError(wrong.join("\n")));
+        }
+        Ok(Listeners { all, turn: tokio::sync::Mutex::new(()) })
+    }
+
+    /// From now on clients are accepted; those that came early have been waiting in the backlog.
+    pub fn open(&self, shards: &[ShardHandle], ready: &Ready) {
+        for entry in &self.all {
+            let mut door = entry.door.lock();
+            // Otherwise an operator was faster.
+            let Door::Bound(sockets) = &mut *door else { continue };
+            for (shard, socket) in shards.iter().zip(std::mem::take(sockets)) {
+                shard.sender.send(ShardMessage::Listen(entry.listener.clone(), socket));
+            }
+            *door = Door::Open;
+            let Listener { id, address, .. } = &*entry.listener;
+            ready.say(&format!("Start {id} listener on {address} successfully."));
+        }
+    }
+
+    /// Each of them, and whether it accepts clients, or will once the node serves.
+    pub fn each(&self) -> impl Iterator<Item = (&Arc<Listener>, bool)> {
+        self.all.iter().map(|entry| (&entry.listener, !matches!(*entry.door.lock(), Door::Stopped)))
+    }
+
+    /// Closes a listener's sockets. What had been accepted by then goes on.
+    pub async fn stop(&self, id: &str, shards: &[ShardHandle]) -> Result<Arc<Listener>, NotChanged> {
+        let _turn = self.turn.lock().await;
+        let entry = self.find(id)?;
+        match std::mem::replace(&mut *entry.door.lock(), Door::Stopped) {
+            Door::Stopped => return Err(NotChanged::Already),
+            Door::Bound(_) => return Ok(entry.listener.clone()),
+            Door::Open => {}
+        }
+        for shard in shards {
+            let id = entry.listener.id.clone();
+            // A shard that is gone listens no more either.
+            let _ = shard.ask(move |worker| worker.unlisten(&id)).await;
+        }
+        tracing::info!(listener = id, "a listener was stopped");
+        Ok(entry.listener.clone())
+    }
+
+    /// Opens a listener that was stopped.
+    pub async fn start(&self, id: &str, shards: &[ShardHandle]) -> Result<Arc<Listener>, NotChanged> {
+        let _turn = self.turn.lock().await;
+        let entry = self.find(id)?;
+        if !matches!(*entry.door.lock(), Door::Stopped) {
+            return Err(NotChanged::Already);
+        }
+        entry.reopen(shards).await?;
+        tracing::info!(listener = id, "a listener was started");
+        Ok(entry.listener.clone())
+    }
+
+    /// Reads a listener's certificates again and gives it new sockets, whether it was stopped or not. The new ones are
+    /// there before the old ones go, so that nobody finds the port closed.
+    pub async fn restart(&self, id: &str, shards: &[ShardHandle]) -> Result<Arc<Listener>, NotChanged> {
+        let _turn = self.turn.lock().await;
+        let entry = self.find(id)?;
+        entry.reopen(shards).await?;
+        tracing::info!(listener = id, "a listener was restarted");
+        Ok(entry.listener.clone())
+    }
+
+    fn find(&self, id: &str) -> Result<&Entry, NotChanged> {
+        self.all.iter().find(|entry| *entry.listener.id == *id).ok_or(NotChanged::Unknown)
+    }
+}
+
+impl Entry {
+    fn bind(
+        settings: &Settings,
+        from: &settings::Listener,
+        zones: &Zones,
+        shards: usize,
+    ) -> Result<Entry, String> {
+        let tls = from.tls.as_ref().map(tls_files);
+        let listener = listener(settings, from, tls.as_ref(), zones, shards)?;
+        let sockets = bind(&listener, shards)?;
+        Ok(Entry { listener: Arc::new(listener), tls, door: Mutex::new(Door::Bound(sockets)) })
+    }
+
+    /// New sockets, and certificates as the files hold them now.
+    async fn reopen(&self, shards: &[ShardHandle]) -> Result<(), NotChanged> {
+        let config = match &self.tls {
+            Some(files) => Some(tls::server(files).map_err(|why| NotChanged::Failed(why.to_string()))?),
+            None => None,
+        };
+        let runs = match &*self.door.lock() {
+            // The node has not begun to serve: its sockets are as good as new.
+            Door::Bound(_) => None,
+            Door::Open => Some(true),
+            Door::Stopped => Some(false),
+        };
+        let sockets = match runs {
+            None => Vec::new(),
+            Some(true) => {
+                listen::bind_beside(socket_address(&self.listener), self.listener.backlog, shards.len())
+                    .map_err(|e| NotChanged::Failed(e.to_string()))?
+            }
+            Some(false) => bind(&self.listener, shards.len()).map_err(NotChanged::Failed)?,
+        };
+        if let (Some(config), Some(current)) = (config, &self.listener.tls) {
+            current.store(config);
+        }
+        if runs.is_some() {
+            *self.door.lock() = Door::Open;
+        }
+        for (shard, socket) in shards.iter().zip(sockets) {
+            let listener = self.listener.clone();
+            let _ = shard.ask(move |worker| worker.listen_anew(listener, socket)).await;
+        }
+        Ok(())
+    }
+}
+
+fn socket_address(listener: &Listener) -> SocketAddr {
+    match &listener.address {
+        ListenAddress::Socket(address) => *address,
+        ListenAddress::Path(_) => unreachable!("listeners on paths are not made"),
+    }
+}
+
+fn bind(listener: &Listener, shards: usize) -> Result<Vec<mio::net::TcpListener>, String> {
+    let address = socket_address(listener);
+    listen::bind(address, listener.backlog, shards).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => format!("port {} is in use", address.port()),
+        _ => e.to_string(),
+    })
+}
+
+fn listener(
+    settings: &Settings,
+    from: &settings::Listener,
+    files: Option<&TlsFiles>,
+    zones: &Zones,
+    shards: usize,
+) -> Result<Listener, String> {
+    let tls = match files {
+        Some(files) => Some(ArcSwap::new(tls::server(files).map_err(|e| e.to_string())?)),
+        None => None,
+    };
+    let web = from.websocket.as_ref().map(|web| {
+        Arc::new(WebRules {
+            path: web.path.clone(),
+            subprotocols: web.subprotocols.clone(),
+            subprotocol_required: web.fail_if_no_subprotocol,
+            message_bytes_max: web.max_frame_size.map_or(1 << 24, |bytes| bytes as usize),
+        })
+    });
+    Ok(Listener {
+        id: from.full_name().into(),
+        protocol: from.protocol,
+        address: from.address.clone(),
+        backlog: from.backlog,
+        acceptors: shards as u64,
+        connections_max: from.max_connections as u64,
+        connections_per_second_max: from.max_conn_rate.map_or(0, u64::from),
+        nodelay: from.nodelay.unwrap_or(true),
+        recv_buffer_bytes: from.recbuf,
+        send_buffer_bytes: from.sndbuf,
+        greeting_limit: from.zone.idle_timeout,
+        pace: Pace {
+            messages: from.zone.conn_messages_in.or(from.zone.publish_limit),
+            bytes: [from.zone.conn_bytes_in, from.rate_limit],
+            routing: from.zone.conn_messages_routing,
+            routing_all: zones.routing(&from.zone.name),
+        },
+        flapping: from.zone.enable_flapping_detect.then(|| {
+            let (connects_max, within, banned_for) = settings.access.flapping;
+            FlappingPolicy { connects_max, within, banned_for }
+        }),
+        zone: zones.get(&from.zone, settings),
+        tls,
+        web,
+        counts: Default::default(),
+    })
+}
+
+fn tls_files(from: &settings::ListenerTls) -> TlsFiles {
+    TlsFiles {
+        certfile: from.certfile.clone().unwrap_or_default(),
+        keyfile: from.keyfile.clone().unwrap_or_default(),
+        cacertfile: from.cacertfile.clone(),
+        verify_peer: from.verify_peer,
+        peer_required: from.fail_if_no_peer_cert,
+        versions: from.versions.clone(),
+    }
+}
