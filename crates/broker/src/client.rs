@@ -247,6 +247,18 @@ impl Client {
         self.subscriptions().iter().filter_map(|s| s.group()).collect()
     }
 
+    /// Bytes of the messages that are kept for it.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        let flight = |flight: &Flight| flight.messages().map(|m| m.as_bytes().len()).sum::<usize>();
+        let window = match &self.life {
+            Life::Open { session, .. } => session.kept_bytes(),
+            Life::Away(away) => flight(&away.flight),
+            Life::Leaving(leaving) => flight(&leaving.away.flight),
+            Life::Fetching(_) => 0,
+        };
+        self.mailbox.bytes() + window
+    }
+
     /// More waits for it than its zone allows.
     pub(crate) fn is_overfull(&self) -> bool {
         self.zone

@@ -16,6 +16,22 @@ pub struct ConnId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
+/// How short of memory the driver is. Each step keeps what the steps before it do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pressure {
+    /// There is room.
+    #[default]
+    None,
+    /// No more clients are let in; that is the driver's to do.
+    Admission,
+    /// QoS 0 messages are dropped where they come from.
+    Shed,
+    /// Messages of QoS 1 and 2 and new subscriptions are refused.
+    Refuse,
+    /// Clients for which most is kept are ended, by the driver's choice.
+    Evict,
+}
+
 /// Whether something is so now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
@@ -64,6 +80,8 @@ pub enum Cause {
     Kicked,
     /// More waited for it than its zone allows.
     Overfull,
+    /// The node is short of memory, and most is kept for this client.
+    Overload,
     /// The node stops, joins or leaves.
     Stopping,
 }
@@ -80,6 +98,7 @@ impl Cause {
             Cause::Discarded => "discarded",
             Cause::Kicked => "kicked",
             Cause::Overfull => "message_queue_too_long",
+            Cause::Overload => "overload",
             Cause::Stopping => "server_shutting_down",
         }
     }
@@ -122,6 +141,11 @@ pub trait Effects {
     /// where [`crate::Zone::quota`] is set.
     fn may_pass_on(&mut self, _conn: ConnId) -> bool {
         true
+    }
+
+    /// How short of memory the node is.
+    fn pressure(&self) -> Pressure {
+        Pressure::None
     }
 
     /// Sends a frame to another place, in order with all other frames of this shard to it.

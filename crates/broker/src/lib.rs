@@ -22,7 +22,7 @@ mod timers;
 
 pub use client::ConnInfo;
 pub use cluster::Stamp;
-pub use effects::{Cause, ConnId, Effects, Event, Extent, Ticket, Wait, Wish};
+pub use effects::{Cause, ConnId, Effects, Event, Extent, Pressure, Ticket, Wait, Wish};
 pub use kept::told_client;
 pub use settings::{Settings, Zone};
 pub use shard::{ClientInfo, Identified, Shard, ShardConfig, SubscriptionInfo, assigned_client_id};

@@ -17,6 +17,7 @@ pub mod log;
 pub mod node;
 pub mod operator;
 pub mod persist;
+pub mod pressure;
 pub mod retained;
 pub mod run;
 pub mod settings;

@@ -23,6 +23,7 @@ use crate::listeners::Listeners;
 use crate::node::{self, BusSettings, Control, ControlHandle, Parts};
 use crate::operator::Operator;
 use crate::persist::{self, DiskThread};
+use crate::pressure::Gauge;
 use crate::retained::RetainedStore;
 use crate::settings::{self, Settings};
 use crate::shard::pace::Bucket;
@@ -79,12 +80,14 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
     let (sender, inbox) = crate::inbox::inbox(Box::new(Ring(bell.clone())));
     let seed = u64::from_ne_bytes(crate::chance::bytes());
     let interest = Twin::new(Interest::new(seed), Interest::new(seed));
+    let memory = Arc::new(Gauge::new(settings.node.max_memory));
     let shared = Arc::new(Shared {
         shards,
         interest: interest.reader(),
         retained: retained.clone(),
         disk: disk.disk(),
         gate: gate.clone(),
+        memory: memory.clone(),
         clock: clock.clone(),
         control: sender.clone(),
         has_peers: Arc::new(AtomicBool::new(false)),
@@ -112,6 +115,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
         listeners.clone(),
         retained,
         gate,
+        memory.clone(),
         clock.clone(),
         control.fx().local(),
         board.clone(),
@@ -145,6 +149,8 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
     let controlling = tokio::task::spawn_local(control.run(inbox, bell, control_ends));
     let chores = crate::sys::publish(operator.clone(), settings.broker.clone(), members_changed);
     let chores = tokio::task::spawn_local(chores);
+    let watching = crate::pressure::watch(memory.clone(), handles.clone(), handle.clone());
+    let watching = tokio::task::spawn_local(watching);
 
     let discovering = discover::start(&settings.cluster, &name, handle, prober, board);
     let mut told_to_stop = std::pin::pin!(wait_for_signal());
@@ -164,6 +170,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
         discovering.end().await;
     }
     chores.abort();
+    watching.abort();
     drain(&handles).await;
     accepting.abort();
     let _ = end_control.send(());

@@ -1,12 +1,13 @@
 //! What an operator sees of the clients and does to them, and how all of them end at once.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use mqtt::{Now, Reason};
 
 use super::Shard;
 use crate::client::{Client, Life};
-use crate::effects::{Cause, Effects};
+use crate::effects::{Cause, ConnId, Effects};
 use crate::routes::GroupCount;
 
 /// A client as lists show it. Instants are milliseconds since 1970.
@@ -117,6 +118,36 @@ impl Shard {
             self.end_session(slot, now, fx);
         }
         true
+    }
+
+    /// The clients for which most is kept, at most so many, with the bytes, the greatest first. `output` says
+    /// how much waits to be written to a connection.
+    pub fn greediest(&self, count: usize, output: impl Fn(ConnId) -> usize) -> Vec<(Arc<str>, usize)> {
+        let bytes = |client: &Client| {
+            let written = if let Life::Open { conn, .. } = client.life { output(conn) } else { 0 };
+            client.kept_bytes() + written
+        };
+        let here = self.clients.iter().filter(|(_, client)| is_here(client));
+        let mut all: Vec<_> = here.map(|(_, client)| (bytes(client), &client.id)).collect();
+        all.retain(|(bytes, _)| *bytes > 0);
+        all.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        all.into_iter().take(count).map(|(bytes, id)| (id.clone(), bytes)).collect()
+    }
+
+    /// Ends a client and its session, as the node is short of memory.
+    pub fn evict(&mut self, client_id: &str, now: Now, fx: &mut impl Effects) {
+        let Some(slot) = self.find(client_id) else { return };
+        self.stats.overload_clients += 1;
+        self.dismiss(slot, Reason::QuotaExceeded, Cause::Overload, now, fx);
+        if let Some(slot) = self.find(client_id) {
+            self.end_session(slot, now, fx);
+        }
+    }
+
+    /// Counts a connection that the driver has refused, or stopped reading, as it is short of memory.
+    pub fn count_overload(&mut self, refused: bool) {
+        let stats = &mut self.stats;
+        *(if refused { &mut stats.overload_connects } else { &mut stats.overload_paused }) += 1;
     }
 
     /// Ends all clients that are meant, and their sessions. Says how many.

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::{Pending, Shard};
 use crate::access::{Deed, Verdict};
 use crate::client::{Life, Publishing};
-use crate::effects::{ConnId, Effects, Ticket, Wait};
+use crate::effects::{ConnId, Effects, Pressure, Ticket, Wait};
 use crate::frame::{self, Publication, Reach};
 use crate::groups::{Candidate, GroupTargets, Pick, Publisher, choose};
 use crate::routes::Place;
@@ -29,6 +29,9 @@ impl Shard {
         self.count_published(slot, published.qos);
         if self.may(slot, Deed::Publish(published.qos), &published.topic, now) == Verdict::Deny {
             self.deny_publish(slot, conn, published.ticket, fx);
+            return;
+        }
+        if self.is_short_of_memory(slot, conn, published, fx) {
             return;
         }
         let client = &mut self.clients[slot as usize];
@@ -294,6 +297,31 @@ impl Shard {
                 stats.packets_sent += 1;
             }
         }
+    }
+
+    /// Whether a message is dropped or refused because the node is short of memory.
+    fn is_short_of_memory(
+        &mut self,
+        slot: u32,
+        conn: ConnId,
+        published: &Published<'_>,
+        fx: &mut impl Effects,
+    ) -> bool {
+        let pressure = fx.pressure();
+        if published.qos == QoS::AtMostOnce && pressure >= Pressure::Shed {
+            self.stats.overload_qos0 += 1;
+            self.stats.messages_dropped += 1;
+            return true;
+        }
+        // Before 5.0 there is no word for a refusal: the driver does not read such a connection.
+        let is_v5 = self.clients[slot as usize].info.version.is_v5();
+        if is_v5 && published.qos > QoS::AtMostOnce && pressure >= Pressure::Refuse {
+            self.stats.overload_refused += 1;
+            self.stats.messages_dropped += 1;
+            self.answer_publish(slot, conn, published.ticket, Reason::QuotaExceeded, None, fx);
+            return true;
+        }
+        false
     }
 
     fn deny_publish(&mut self, slot: u32, conn: ConnId, ack: AckTicket, fx: &mut impl Effects) {

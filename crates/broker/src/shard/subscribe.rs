@@ -8,7 +8,7 @@ use mqtt::{Now, QoS, Reason, Version};
 use super::{Pending, Shard};
 use crate::access::{Deed, Verdict};
 use crate::client::{Life, Subscription};
-use crate::effects::{ConnId, Effects, Extent, Wish};
+use crate::effects::{ConnId, Effects, Extent, Pressure, Wish};
 use crate::routes::{Member, Set};
 use crate::settings::DenyAction;
 use crate::subscription::{Options, Target};
@@ -37,6 +37,14 @@ impl Shard {
         let (mut codes, mut replays, mut wished) = (Vec::new(), Vec::new(), false);
         for wanted in packet.filters() {
             let (subscribed, options) = match self.may_subscribe(slot, &wanted, identifier, now) {
+                Ok((subscribed, _))
+                    if fx.pressure() >= Pressure::Refuse && !self.has_subscribed(slot, subscribed) =>
+                {
+                    self.stats.overload_refused += 1;
+                    self.stats.packets_subscribe_error += 1;
+                    codes.push(Reason::QuotaExceeded.code());
+                    continue;
+                }
                 Ok(allowed) => allowed,
                 Err(reason) => {
                     self.stats.packets_subscribe_error += 1;

@@ -459,6 +459,11 @@ impl Session {
         self.outgoing.inflight()
     }
 
+    /// Bytes of the messages that the client has not acknowledged.
+    pub fn kept_bytes(&self) -> usize {
+        self.outgoing.kept_bytes()
+    }
+
     /// The most messages on their way to the client.
     pub fn inflight_max(&self) -> u16 {
         self.outgoing.window()

@@ -100,6 +100,11 @@ impl Outgoing {
         (outgoing, received)
     }
 
+    /// Bytes of the messages in the window.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.entries.iter().filter_map(|e| e.message.as_ref()).map(|m| m.as_bytes().len()).sum()
+    }
+
     /// Sends a message with this QoS, whatever that of the message and of `how` is. With QoS 1 and 2,
     /// and with a large payload, `kept` is made if nobody has made it yet.
     pub(super) fn deliver(

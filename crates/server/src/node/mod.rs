@@ -502,6 +502,14 @@ impl Control {
         cluster::Records::buckets(&*self.fx.retained.read()).digest()
     }
 
+    /// Raises the alarm that memory is short, with the bytes used and the limit, or clears it.
+    pub fn memory_is_short(&mut self, figures: Option<(u64, u64)>) {
+        let Some((used, limit)) = figures else { return self.alarms.deactivate("high_memory_usage") };
+        let details = serde_json::json!({ "used": used, "limit": limit });
+        let message = format!("{used} of {limit} bytes of memory are used");
+        self.alarms.activate("high_memory_usage", details, message);
+    }
+
     /// Writes (or with `None` removes) a record about access, for the whole cluster.
     pub fn write_access(&mut self, key: &[u8], value: Option<&[u8]>) {
         let now = self.fx.clock.cluster_now();

@@ -28,6 +28,7 @@ use crate::cli::{PRODUCT, VERSION};
 use crate::discover::Board;
 use crate::listeners::{Listeners, NotChanged};
 use crate::node::{self, BusSettings, Control, ControlHandle, ControlMessage};
+use crate::pressure::Gauge;
 use crate::retained::RetainedStore;
 use crate::settings::{LogTo, Settings};
 use crate::shard::{Clock, ShardHandle, home};
@@ -48,6 +49,7 @@ pub struct Operator {
     gate: Arc<Gate>,
     /// How secrets that come from 4.4 were made.
     brought: Brought,
+    memory: Arc<Gauge>,
     clock: Arc<Clock>,
     bus: BusSettings,
     local: Arc<RwLock<Option<Local>>>,
@@ -89,6 +91,7 @@ impl Operator {
         listeners: Arc<Listeners>,
         retained: Arc<RwLock<RetainedStore>>,
         gate: Arc<Gate>,
+        memory: Arc<Gauge>,
         clock: Arc<Clock>,
         local: Arc<RwLock<Option<Local>>>,
         board: Arc<Board>,
@@ -106,6 +109,7 @@ impl Operator {
                 .entry("auth.mnesia.password_hash")
                 .and_then(|(word, _)| Brought::parse(word))
                 .unwrap_or(Brought::Sha256),
+            memory,
             clock,
             bus,
             local,

@@ -75,6 +75,8 @@ impl Operator {
         ] {
             stats.insert(format!("{name}.count"), value);
         }
+        stats.insert("memory.used".into(), self.memory.used());
+        stats.insert("memory.limit".into(), self.memory.limit().unwrap_or(0));
         stats
     }
 

@@ -37,6 +37,8 @@ pub struct Conn {
     pub slow: bool,
     /// The machine has paused it while bytes waited, read or unread.
     pub held: bool,
+    /// It is not read until memory is less short.
+    pub crammed: bool,
     /// Bytes may wait that no poll announces.
     pub ready: bool,
     /// The client sends no more: what has come is read to its end.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use broker::routes::{Interest, Place};
-use broker::{Cause, ConnId, Effects, Event, Extent, Stamp, Ticket, Wait, Wish};
+use broker::{Cause, ConnId, Effects, Event, Extent, Pressure, Stamp, Ticket, Wait, Wish};
 use mqtt::session::Out;
 use mqtt::{Epoch, Message, Now};
 
@@ -224,6 +224,10 @@ impl Effects for Fx {
     fn may_pass_on(&mut self, conn: ConnId) -> bool {
         let now = Now(self.epoch.0);
         self.output(conn).quota.as_mut().is_none_or(|quota| quota.take(now))
+    }
+
+    fn pressure(&self) -> Pressure {
+        self.shared.memory.pressure()
     }
 
     fn forward(&mut self, place: Place, frame: &[u8]) {

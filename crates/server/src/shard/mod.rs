@@ -29,6 +29,7 @@ use crate::inbox::{self, Sender};
 use crate::listener::Listener;
 use crate::node::ControlMessage;
 use crate::persist::Disk;
+use crate::pressure::Gauge;
 use crate::retained::RetainedStore;
 use crate::stream::{Stream, Wire};
 use crate::twin::Reader;
@@ -48,6 +49,8 @@ pub struct Shared {
     pub gate: Arc<Gate>,
     /// The disk thread, whose queue publishers must not outrun.
     pub disk: Disk,
+    /// How short of memory the node is.
+    pub memory: Arc<Gauge>,
     /// The node's stamps.
     pub clock: Arc<Clock>,
     /// The control thread.

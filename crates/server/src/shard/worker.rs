@@ -1,11 +1,13 @@
 //! The loop of a shard thread: wait, read, decide, write.
 
+mod greet;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use broker::routes::Place;
-use broker::{ConnId, Shard, ShardConfig};
+use broker::{ConnId, Pressure, Shard, ShardConfig};
 use cluster::Incarnation;
 use mio::{Events, Interest, Poll, Token};
 use mqtt::packet::{Packet, kind};
@@ -70,6 +72,8 @@ pub struct Worker {
     resting: Vec<(Now, u32)>,
     swept_at: Now,
     flapping: Flapping,
+    /// Connections that are not read until memory is less short.
+    crammed: Vec<u32>,
     /// Passwords given to be compared.
     checks: u64,
     stopping: bool,
@@ -105,6 +109,7 @@ impl Worker {
             resting: Vec::new(),
             swept_at: Now(0),
             flapping: Flapping::default(),
+            crammed: Vec::new(),
             checks: 0,
             stopping: false,
         }
@@ -127,7 +132,7 @@ impl Worker {
 
     /// How long nothing need be done.
     fn patience(&self) -> Option<Duration> {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || !self.crammed.is_empty() {
             return Some(LOOK_AGAIN);
         }
         let now = self.shared.clock.now();
@@ -156,6 +161,7 @@ impl Worker {
         }
         self.take_events(events, now);
         self.end_rests(now);
+        self.read_the_crammed();
         let mut more = self.read_lanes(now);
         if self.may_read() {
             more |= self.read_ready(now);
@@ -308,70 +314,6 @@ impl Worker {
         }
     }
 
-    /// Accepts what waits, as far as the listener's limits allow.
-    fn accept(&mut self, at: usize, now: Now) {
-        for _ in 0..ACCEPTS {
-            let Some((listener, socket, paused)) = self.listeners.get_mut(at) else { return };
-            *paused = !listener.may_accept(self.fx.epoch.0 / 1000);
-            if *paused {
-                return;
-            }
-            let listener = listener.clone();
-            match socket.accept() {
-                Ok((tcp, peer)) => self.welcome(listener, tcp, peer, now),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                // The client has gone again.
-                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => {
-                    // Out of descriptors, most likely: look again in a while, others may end meanwhile.
-                    tracing::warn!(listener = %listener.id, %error, "cannot accept a client");
-                    if let Some(listener) = self.listeners.get_mut(at) {
-                        listener.2 = true;
-                    }
-                    return;
-                }
-            }
-        }
-        // More may wait, and no event will say so again.
-        self.crowded.push(at);
-    }
-
-    fn welcome(
-        &mut self,
-        listener: Arc<Listener>,
-        tcp: mio::net::TcpStream,
-        peer: std::net::SocketAddr,
-        now: Now,
-    ) {
-        if let Err(cause) = listener.admit(self.fx.epoch.0 / 1000) {
-            tracing::debug!(listener = %listener.id, %peer, cause, "a client was turned away");
-            return;
-        }
-        listener.tune(&tcp);
-        let wire = match &listener.tls {
-            None => Wire::plain(tcp),
-            Some(config) => match Wire::tls_server(tcp, config.load_full()) {
-                Ok(wire) => wire,
-                Err(error) => {
-                    tracing::warn!(listener = %listener.id, %error, "TLS cannot begin");
-                    listener.release("ssl_error");
-                    return;
-                }
-            },
-        };
-        let stream = match &listener.web {
-            None => Stream::Wire(wire),
-            Some(rules) => Stream::Web(Box::new(Web::new(wire, rules.clone()))),
-        };
-        self.insert(Adopted { stream, listener, peer, bytes: Vec::new() }, now);
-    }
-
-    fn adopt(&mut self, adopted: Adopted, now: Now) {
-        if let Some(at) = self.insert(adopted, now) {
-            self.process_partial(at, now);
-        }
-    }
-
     fn insert(&mut self, adopted: Adopted, now: Now) -> Option<u32> {
         let Adopted { mut stream, listener, peer, bytes } = adopted;
         let entry = self.conns.vacant_entry();
@@ -397,6 +339,7 @@ impl Worker {
             held: false,
             ready: true,
             hung_up: false,
+            crammed: false,
             paced: None,
         });
         self.fx.open(ConnId(at));
@@ -433,6 +376,26 @@ impl Worker {
         });
     }
 
+    /// Connections whose messages there was no room for are read again when there is.
+    fn read_the_crammed(&mut self) {
+        if self.crammed.is_empty() || self.shared.memory.pressure() >= Pressure::Refuse {
+            return;
+        }
+        for at in self.crammed.drain(..) {
+            // Another connection may have the number by now: it is read once for nothing.
+            let Some(conn) = self.conns.get_mut(at as usize) else { continue };
+            conn.crammed = false;
+            if !std::mem::replace(&mut conn.ready, true) {
+                self.ready.push(at);
+            }
+        }
+    }
+
+    /// The clients for which most is kept, with the bytes.
+    pub fn greediest(&self, count: usize) -> Vec<(Arc<str>, usize)> {
+        self.shard.greediest(count, |conn| self.fx.outs[conn.0 as usize].out.len())
+    }
+
     /// Reads from the connections that may have something.
     fn read_ready(&mut self, now: Now) -> bool {
         let ready = std::mem::take(&mut self.ready);
@@ -450,7 +413,7 @@ impl Worker {
 
     fn read(&mut self, at: u32, now: Now) {
         let Some(conn) = self.conns.get_mut(at as usize) else { return };
-        if self.fx.output(ConnId(at)).paused || matches!(conn.check, Check::Going(_)) {
+        if self.fx.output(ConnId(at)).paused || conn.crammed || matches!(conn.check, Check::Going(_)) {
             // The machine, or whoever compares passwords, says when it goes on.
             conn.ready = false;
             conn.held = true;
@@ -544,7 +507,7 @@ impl Worker {
                     if output.ended.is_some() {
                         return bytes.len();
                     }
-                    if output.paused {
+                    if output.paused || conn.crammed {
                         conn.held = true;
                         return used;
                     }
@@ -562,6 +525,15 @@ impl Worker {
                             return bytes.len();
                         }
                     };
+                    let refuses =
+                        conn.version != Version::V5 && frame.kind == kind::PUBLISH && frame.flags & 6 != 0;
+                    if refuses && self.shared.memory.pressure() >= Pressure::Refuse {
+                        conn.held = true;
+                        conn.crammed = true;
+                        self.crammed.push(at);
+                        self.shard.count_overload(false);
+                        return used;
+                    }
                     if let Some(paced) = &mut conn.paced {
                         paced.packet(frame.kind == kind::PUBLISH, frame.length, now);
                     }
@@ -572,133 +544,6 @@ impl Worker {
                     used += frame.length;
                 }
             }
-        }
-    }
-
-    /// The connection has not said who it is. `None`: nothing more to do with these bytes.
-    fn greet(&mut self, at: u32, bytes: &[u8], now: Now) -> Option<usize> {
-        let conn = &mut self.conns[at as usize];
-        let mut out = Out::default();
-        let listener = conn.listener.clone();
-        let fits = if let Check::Done(fits) = conn.check { Some(fits) } else { None };
-        match greeting::look(bytes, &listener, conn.peer, fits, self.number, &self.shared, &mut out) {
-            Greeting::More if bytes.len() > CONNECT_BYTES_MAX => {
-                self.remove(at, "frame_too_large");
-                None
-            }
-            Greeting::More => None,
-            Greeting::Elsewhere(shard) => {
-                let conn = self.conns.remove(at as usize);
-                self.move_home(conn, bytes.to_vec(), shard);
-                None
-            }
-            Greeting::Check { version, secrets, password } => {
-                conn.version = version;
-                self.check(at, secrets, password, now);
-                None
-            }
-            // What this shard was told before the client was told to come must be known first, and this
-            // thread may have slept between the two: see `turn`.
-            Greeting::Welcome(_) if !self.inbox_is_fresh => {
-                self.greeted.push(at);
-                None
-            }
-            Greeting::Welcome(welcome) => {
-                let greeting::Welcome { connect, info, bytes } = *welcome;
-                if let Some(policy) = listener.flapping
-                    && self.flapping.is_too_often(&info.client_id, policy, now)
-                {
-                    self.ban_flapping(&info.client_id, policy);
-                    self.refuse(at, connect.version, Reason::Banned, now);
-                    return None;
-                }
-                let conn = &mut self.conns[at as usize];
-                conn.phase = Phase::Open;
-                conn.version = connect.version;
-                conn.paced = Paced::new(&conn.listener.pace);
-                self.fx.output(ConnId(at)).quota = Quota::new(&conn.listener.pace);
-                let outlives = connect.session_expiry().map_or(!connect.clean_start, |seconds| seconds > 0);
-                self.shard.connect(ConnId(at), &connect, info, now, &mut self.fx);
-                if outlives {
-                    self.fx.hold(ConnId(at));
-                }
-                Some(bytes)
-            }
-            Greeting::Refused(reason) => {
-                tracing::debug!(peer = %conn.peer, reason = reason.words(), "a client was refused");
-                self.fx.output(ConnId(at)).out = out;
-                self.fx.refuse(ConnId(at), reason);
-                conn.phase = Conn::closing(now.plus(LINGER_MS));
-                None
-            }
-        }
-    }
-
-    /// Has a password compared by threads that are there for that; [`Worker::checked`] goes on.
-    fn check(&mut self, at: u32, secrets: Vec<String>, password: Vec<u8>, now: Now) {
-        self.checks += 1;
-        let (check, home) = (self.checks, self.fx.siblings[self.number].sender.clone());
-        let then = move |fits| {
-            home.send(ShardMessage::Do(Box::new(move |worker| worker.checked(at, check, fits))));
-        };
-        let conn = &mut self.conns[at as usize];
-        if self.shared.gate.passwords.verify(secrets, password, then) {
-            conn.check = Check::Going(check);
-            // From here on it is the node that takes its time.
-            conn.phase = Phase::Greeting { give_up_at: now.plus(CHECK_LIMIT_MS) };
-        } else {
-            let version = conn.version;
-            self.refuse(at, version, Reason::ServerBusy, now);
-        }
-    }
-
-    /// A connection that the machine does not know ends with a word of why.
-    fn refuse(&mut self, at: u32, version: Version, reason: Reason, now: Now) {
-        let mut out = Out::default();
-        refuse(version, reason, &mut out);
-        self.fx.output(ConnId(at)).out = out;
-        self.fx.refuse(ConnId(at), reason);
-        self.conns[at as usize].phase = Conn::closing(now.plus(LINGER_MS));
-    }
-
-    fn ban_flapping(&mut self, client_id: &str, policy: FlappingPolicy) {
-        tracing::warn!(clientid = client_id, "a client connects too often and is banned for a while");
-        let at = self.fx.epoch.0 / 1_000;
-        let ban = Ban {
-            by: "flapping detector".to_owned(),
-            reason: "flapping is detected".to_owned(),
-            at,
-            until: Some(at + policy.banned_for.as_secs()),
-        };
-        let key = Ban::key(Kind::ClientId, client_id);
-        let Ok(value) = serde_json::to_vec(&ban) else { return };
-        self.shared.control.send(ControlMessage::Do(Box::new(move |control| {
-            control.write_access(&key, Some(&value));
-        })));
-    }
-
-    fn checked(&mut self, at: u32, check: u64, fits: bool) {
-        if let Some(conn) = self.conns.get_mut(at as usize)
-            && conn.check == Check::Going(check)
-        {
-            conn.check = Check::Done(fits);
-            // What it has sent is looked at again with the next turn's reading.
-            conn.held = true;
-            if !std::mem::replace(&mut conn.ready, true) {
-                self.ready.push(at);
-            }
-        }
-    }
-
-    fn move_home(&mut self, mut conn: Conn, bytes: Vec<u8>, shard: usize) {
-        if let Some(socket) = conn.stream.socket()
-            && self.poll.registry().deregister(socket).is_ok()
-        {
-            let Conn { stream, listener, peer, .. } = conn;
-            let adopted = Adopted { stream, listener, peer, bytes };
-            self.fx.siblings[shard].sender.send(ShardMessage::Adopt(Box::new(adopted)));
-        } else {
-            conn.listener.release("poll_error");
         }
     }
 

@@ -17,6 +17,7 @@ mod listeners;
 mod membership;
 mod messages;
 mod node;
+mod overload;
 mod ports;
 mod real_client;
 mod retained;

@@ -16,7 +16,7 @@ pub(super) const ROWS: &[Row] = settings! {
     /// The directory of everything that must outlive the process.
     "node.data_dir": Text = "data" ships "data";
     /// The memory within which the node stays whatever clients do: a size, or off for no limit. Without the line: 80 % of what the host or its control group has.
-    "node.max_memory": ByteSizeOr["off"] => Later("the node does not bound its memory as a whole yet; the limits of queues hold");
+    "node.max_memory": ByteSizeOr["off"];
     /// How many threads carry clients; 0 is one for each core.
     "node.shards": Integer = "0";
     /// Restarts a virtual machine that hangs.
