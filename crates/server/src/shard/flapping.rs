@@ -20,31 +20,46 @@ pub struct FlappingPolicy {
     pub banned_for: Duration,
 }
 
+/// So long a client that was found out is kept out here: by then the ban is known.
+const KEPT_OUT_MS: u64 = 1_000;
+
 /// The counts.
 #[derive(Default)]
-pub struct Flapping(HashMap<Box<str>, (Now, u32)>);
+pub struct Flapping(HashMap<Box<str>, Count>);
+
+struct Count {
+    since: Now,
+    connects: u32,
+    kept_out_until: Now,
+}
 
 impl Flapping {
     /// Counts one connection; whether the client may not come in for it.
     pub fn is_too_often(&mut self, client: &str, policy: FlappingPolicy, now: Now) -> bool {
         let within = policy.within.as_millis() as u64;
         if self.0.len() >= COUNTED_MAX {
-            self.0.retain(|_, (since, _)| now.since(*since) < within);
+            self.0.retain(|_, count| now.since(count.since) < within);
             if self.0.len() >= COUNTED_MAX {
                 self.0.clear();
             }
         }
-        let (since, count) = match self.0.get_mut(client) {
-            Some(entry) => entry,
-            None => self.0.entry(client.into()).or_insert((now, 0)),
+        let count = match self.0.get_mut(client) {
+            Some(count) => count,
+            None => {
+                let new = Count { since: now, connects: 0, kept_out_until: Now(0) };
+                self.0.entry(client.into()).or_insert(new)
+            }
         };
-        if now.since(*since) >= within {
-            (*since, *count) = (now, 0);
+        if now < count.kept_out_until {
+            return true;
         }
-        *count += 1;
-        let too_often = *count >= policy.connects_max;
+        if now.since(count.since) >= within {
+            (count.since, count.connects) = (now, 0);
+        }
+        count.connects += 1;
+        let too_often = count.connects >= policy.connects_max;
         if too_often {
-            self.0.remove(client);
+            *count = Count { since: now, connects: 0, kept_out_until: now.plus(KEPT_OUT_MS) };
         }
         too_often
     }
@@ -68,6 +83,7 @@ mod tests {
         assert!(!flapping.is_too_often("a", policy, Now(1_001)));
         assert!(!flapping.is_too_often("a", policy, Now(1_002)));
         assert!(flapping.is_too_often("a", policy, Now(1_003)));
-        assert!(!flapping.is_too_often("a", policy, Now(1_004)));
+        assert!(flapping.is_too_often("a", policy, Now(1_004)));
+        assert!(!flapping.is_too_often("a", policy, Now(2_003)));
     }
 }
