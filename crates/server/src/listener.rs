@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use crate::settings::{ListenAddress, Protocol};
 use crate::shard::flapping::FlappingPolicy;
 use crate::shard::pace::Pace;
-use crate::stream::WebRules;
+use crate::socket::Socket;
+use crate::stream::{Layers, Stream, WebRules};
 
 /// One listener of this node, shared by its shards.
 pub struct Listener {
@@ -29,7 +30,11 @@ pub struct Listener {
     pub nodelay: bool,
     pub recv_buffer_bytes: Option<usize>,
     pub send_buffer_bytes: Option<usize>,
-    /// How long a client may take until its CONNECT has come whole.
+    /// How long a load balancer may take until its PROXY header has come whole; `None`: there is none.
+    pub proxy_limit: Option<Duration>,
+    /// How long the TLS handshake may take.
+    pub handshake_limit: Duration,
+    /// How long a client may take from then until its CONNECT has come whole.
     pub greeting_limit: Duration,
     pub zone: Arc<Zone>,
     /// What connects too often is banned.
@@ -79,10 +84,22 @@ impl Listener {
         Ok(())
     }
 
+    /// The stream of a client that has just come.
+    pub fn stream(&self, socket: Socket) -> Result<Stream, rustls::Error> {
+        let tls = self.tls.as_ref().map(|tls| tls.load_full());
+        let layers = Layers { tls, web: self.web.clone() };
+        match self.proxy_limit {
+            None => Stream::new(socket, layers),
+            Some(_) => Ok(Stream::behind_proxy(socket, layers)),
+        }
+    }
+
     /// Sets the socket's options. One that the kernel refuses is no reason to refuse the client.
-    pub fn tune(&self, tcp: &mio::net::TcpStream) {
-        let _ = tcp.set_nodelay(self.nodelay);
-        let socket = socket2::SockRef::from(tcp);
+    pub fn tune(&self, socket: &Socket) {
+        if let Socket::Tcp(tcp) = socket {
+            let _ = tcp.set_nodelay(self.nodelay);
+        }
+        let socket = socket2::SockRef::from(socket);
         if let Some(bytes) = self.recv_buffer_bytes {
             let _ = socket.set_recv_buffer_size(bytes);
         }

@@ -235,6 +235,8 @@ fn listener(
         nodelay: from.nodelay.unwrap_or(true),
         recv_buffer_bytes: from.recbuf,
         send_buffer_bytes: from.sndbuf,
+        proxy_limit: from.proxy_protocol,
+        handshake_limit: from.tls.as_ref().map_or(from.zone.idle_timeout, |tls| tls.handshake_timeout),
         greeting_limit: from.zone.idle_timeout,
         pace: Pace {
             messages: from.zone.conn_messages_in.or(from.zone.publish_limit),

@@ -1,4 +1,4 @@
-//! One client's byte stream, whatever carries it: TCP, TLS, WebSocket or WebSocket over TLS. All of
+//! One client's byte stream, whatever carries it: a TCP or Unix socket, TLS, WebSocket or WebSocket over TLS. All of
 //! them are driven by hand on a non-blocking socket, so a stream can move from one thread to another
 //! and an idle one owns no buffer of ours. This room moves bytes; it knows nothing of MQTT packets.
 
@@ -6,7 +6,6 @@ use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
-use mio::net::TcpStream;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, Connection, ServerConnection};
 use tungstenite::handshake::server::{ErrorResponse, Request, Response, ServerHandshake};
@@ -15,25 +14,84 @@ use tungstenite::http::{HeaderValue, StatusCode};
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Bytes, Message, WebSocket};
 
+use crate::proxy;
+use crate::socket::Socket;
+
 /// Bytes that a WebSocket reads at a time; each open WebSocket holds a buffer of this size.
 const WEB_READ_BYTES: usize = 2048;
 
 /// A non-blocking byte stream from a client. Every method answers `WouldBlock` instead of waiting.
 pub enum Stream {
+    /// A load balancer has yet to say whose stream it is. Reads nothing and writes nothing until [`Stream::announced`].
+    Announced(Box<Announced>),
     /// MQTT directly on TCP or TLS.
     Wire(Wire),
     /// MQTT in binary WebSocket messages.
     Web(Box<Web>),
 }
 
+/// What lies between the socket and MQTT.
+#[derive(Clone, Default)]
+pub struct Layers {
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub web: Option<Arc<WebRules>>,
+}
+
+/// A stream whose PROXY header has not come whole.
+pub struct Announced {
+    socket: Option<Socket>,
+    header: proxy::Header,
+    layers: Layers,
+}
+
 impl Stream {
+    /// A client's stream on its socket.
+    pub fn new(socket: Socket, layers: Layers) -> Result<Stream, rustls::Error> {
+        let wire = match layers.tls {
+            None => Wire::plain(socket),
+            Some(config) => Wire::tls_server(socket, config)?,
+        };
+        Ok(match layers.web {
+            None => Stream::Wire(wire),
+            Some(rules) => Stream::Web(Box::new(Web::new(wire, rules))),
+        })
+    }
+
+    /// The same where a PROXY header comes first.
+    pub fn behind_proxy(socket: Socket, layers: Layers) -> Stream {
+        let header = proxy::Header::default();
+        Stream::Announced(Box::new(Announced { socket: Some(socket), header, layers }))
+    }
+
+    /// Reads the PROXY header on. `WouldBlock` until it has come whole; from then on the stream is one like others.
+    /// `None`: it is already, or never had a header.
+    pub fn announced(&mut self) -> io::Result<Option<proxy::Announced>> {
+        let Stream::Announced(waiting) = self else { return Ok(None) };
+        let Some(socket) = &mut waiting.socket else { return Err(io::ErrorKind::NotConnected.into()) };
+        let announced = waiting.header.read(socket)?;
+        if let Some(socket) = waiting.socket.take() {
+            *self = Stream::new(socket, std::mem::take(&mut waiting.layers))
+                .map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
+        }
+        Ok(Some(announced))
+    }
+
+    /// Whether the TLS handshake is still to be done.
+    pub fn is_handshaking(&mut self) -> bool {
+        self.wire().and_then(|wire| wire.tls.as_ref()).is_some_and(|tls| tls.is_handshaking())
+    }
+
     /// The socket below, for registering with a poll; `None` once a WebSocket upgrade has failed.
-    pub fn socket(&mut self) -> Option<&mut TcpStream> {
-        self.wire().map(|wire| &mut wire.tcp)
+    pub fn socket(&mut self) -> Option<&mut Socket> {
+        match self {
+            Stream::Announced(waiting) => waiting.socket.as_mut(),
+            _ => self.wire().map(|wire| &mut wire.socket),
+        }
     }
 
     fn wire(&mut self) -> Option<&mut Wire> {
         match self {
+            Stream::Announced(_) => None,
             Stream::Wire(wire) => Some(wire),
             Stream::Web(web) => web.wire(),
         }
@@ -42,6 +100,7 @@ impl Stream {
     /// Reads what has come, up to the size of `buffer`. 0 means that the client ended the stream.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
+            Stream::Announced(_) => Err(io::ErrorKind::WouldBlock.into()),
             Stream::Wire(wire) => wire.read(buffer),
             Stream::Web(web) => web.read(buffer),
         }
@@ -50,6 +109,7 @@ impl Stream {
     /// Whether bytes may be waiting above the socket, which a poll of the socket does not announce.
     pub fn may_hold_more(&self) -> bool {
         match self {
+            Stream::Announced(_) => false,
             Stream::Wire(wire) => wire.tls.is_some(),
             Stream::Web(_) => true,
         }
@@ -58,6 +118,7 @@ impl Stream {
     /// Writes as much of the pieces as the stream takes now and says how many bytes that were.
     pub fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
+            Stream::Announced(_) => Err(io::ErrorKind::WouldBlock.into()),
             Stream::Wire(wire) => wire.write_vectored(pieces),
             Stream::Web(web) => web.write(pieces),
         }
@@ -66,6 +127,7 @@ impl Stream {
     /// Pushes out what the layers between still hold. `true`: nothing is left.
     pub fn flush(&mut self) -> io::Result<bool> {
         match self {
+            Stream::Announced(_) => Ok(true),
             Stream::Wire(wire) => wire.push(),
             Stream::Web(web) => web.push(),
         }
@@ -82,46 +144,49 @@ impl Stream {
             tls.send_close_notify();
             let _ = wire.push();
         }
-        let _ = wire.tcp.shutdown(std::net::Shutdown::Write);
+        let _ = wire.socket.shutdown(std::net::Shutdown::Write);
     }
 }
 
-/// TCP, with or without TLS on it.
+/// A socket, with or without TLS on it.
 pub struct Wire {
-    tcp: TcpStream,
+    socket: Socket,
     tls: Option<Box<Connection>>,
 }
 
 impl Wire {
-    /// Plain TCP.
-    pub fn plain(tcp: TcpStream) -> Wire {
-        Wire { tcp, tls: None }
+    /// Without TLS.
+    pub fn plain(socket: impl Into<Socket>) -> Wire {
+        Wire { socket: socket.into(), tls: None }
     }
 
     /// TLS as a server. The handshake happens inside the first reads and writes.
-    pub fn tls_server(tcp: TcpStream, config: Arc<rustls::ServerConfig>) -> Result<Wire, rustls::Error> {
-        Ok(Wire::tls(tcp, ServerConnection::new(config)?.into()))
+    pub fn tls_server(
+        socket: impl Into<Socket>,
+        config: Arc<rustls::ServerConfig>,
+    ) -> Result<Wire, rustls::Error> {
+        Ok(Wire::tls(socket.into(), ServerConnection::new(config)?.into()))
     }
 
     /// TLS as a client that expects the other side to be `name`.
     pub fn tls_client(
-        tcp: TcpStream,
+        socket: impl Into<Socket>,
         config: Arc<rustls::ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Wire, rustls::Error> {
-        Ok(Wire::tls(tcp, ClientConnection::new(config, name)?.into()))
+        Ok(Wire::tls(socket.into(), ClientConnection::new(config, name)?.into()))
     }
 
-    fn tls(tcp: TcpStream, mut tls: Connection) -> Wire {
+    fn tls(socket: Socket, mut tls: Connection) -> Wire {
         // What is written in plain text before the socket takes the cipher text is bounded here; the
         // rest stays with the connection, whose own limit counts.
         tls.set_buffer_limit(Some(64 << 10));
-        Wire { tcp, tls: Some(Box::new(tls)) }
+        Wire { socket, tls: Some(Box::new(tls)) }
     }
 
     /// The socket below.
-    pub fn socket(&mut self) -> &mut TcpStream {
-        &mut self.tcp
+    pub fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
     }
 
     /// Whether bytes are encrypted.
@@ -140,7 +205,7 @@ impl Wire {
     pub fn push(&mut self) -> io::Result<bool> {
         let Some(tls) = &mut self.tls else { return Ok(true) };
         while tls.wants_write() {
-            match tls.write_tls(&mut self.tcp) {
+            match tls.write_tls(&mut self.socket) {
                 Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -153,13 +218,13 @@ impl Wire {
 
 impl AsRawFd for Wire {
     fn as_raw_fd(&self) -> RawFd {
-        self.tcp.as_raw_fd()
+        self.socket.as_raw_fd()
     }
 }
 
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(tls) = &mut self.tls else { return retry(|| self.tcp.read(buffer)) };
+        let Some(tls) = &mut self.tls else { return retry(|| self.socket.read(buffer)) };
         loop {
             match tls.reader().read(buffer) {
                 Ok(n) => return Ok(n),
@@ -169,12 +234,12 @@ impl Read for Wire {
                 Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
                 Err(e) => return Err(e),
             }
-            if retry(|| tls.read_tls(&mut self.tcp))? == 0 {
+            if retry(|| tls.read_tls(&mut self.socket))? == 0 {
                 return Ok(0);
             }
             let outcome = tls.process_new_packets();
             while tls.wants_write() {
-                match tls.write_tls(&mut self.tcp) {
+                match tls.write_tls(&mut self.socket) {
                     Ok(_) => {}
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                     Err(e) => return Err(e),
@@ -191,7 +256,7 @@ impl Write for Wire {
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let Some(tls) = &mut self.tls else { return retry(|| self.tcp.write_vectored(pieces)) };
+        let Some(tls) = &mut self.tls else { return retry(|| self.socket.write_vectored(pieces)) };
         let taken = tls.writer().write_vectored(pieces)?;
         self.push()?;
         if taken == 0 && pieces.iter().any(|p| !p.is_empty()) {

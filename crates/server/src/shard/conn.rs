@@ -62,11 +62,63 @@ pub enum Check {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The CONNECT has not come whole; the connection ends at that time.
-    Greeting { give_up_at: Now },
+    Greeting { awaits: Awaits, give_up_at: Now },
     /// The shard knows it.
     Open,
     /// The last bytes are on their way; what still comes is thrown away.
     Closing { give_up_at: Now, bytes_left: usize },
+}
+
+/// What a connection has to say next before the machine knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaits {
+    /// The PROXY header of a load balancer.
+    Announcement,
+    /// The TLS handshake.
+    Handshake,
+    /// The CONNECT, and whatever WebSocket needs before it.
+    Connect,
+}
+
+impl Awaits {
+    /// What a stream that begins has to say first.
+    pub fn first(stream: &mut Stream) -> Awaits {
+        if matches!(stream, Stream::Announced(_)) {
+            Awaits::Announcement
+        } else if stream.is_handshaking() {
+            Awaits::Handshake
+        } else {
+            Awaits::Connect
+        }
+    }
+
+    /// The phase in which that is waited for.
+    pub fn from(self, now: Now, listener: &Listener) -> Phase {
+        let limit = match self {
+            Awaits::Announcement => listener.proxy_limit.unwrap_or_default(),
+            Awaits::Handshake => listener.handshake_limit,
+            Awaits::Connect => listener.greeting_limit,
+        };
+        Phase::Greeting { awaits: self, give_up_at: now.plus(limit.as_millis() as u64) }
+    }
+
+    /// Why it ends when that did not come in time.
+    pub fn late(self) -> &'static str {
+        match self {
+            Awaits::Announcement => "proxy_proto_timeout",
+            Awaits::Handshake => "ssl_upgrade_timeout",
+            Awaits::Connect => "idle_timeout",
+        }
+    }
+
+    /// Why it ends when something else came.
+    pub fn wrong(self) -> &'static str {
+        match self {
+            Awaits::Announcement => "proxy_proto_error",
+            Awaits::Handshake => "ssl_error",
+            Awaits::Connect => "tcp_closed",
+        }
+    }
 }
 
 /// How far a flush came.
@@ -97,6 +149,15 @@ impl Conn {
             self.partial.reserve_exact(room - self.partial.len());
         }
         self.partial.extend_from_slice(bytes);
+    }
+
+    /// Once the TLS handshake is through the time for the CONNECT begins.
+    pub fn shook_hands(&mut self, now: Now) {
+        if matches!(self.phase, Phase::Greeting { awaits: Awaits::Handshake, .. })
+            && !self.stream.is_handshaking()
+        {
+            self.phase = Awaits::Connect.from(now, &self.listener);
+        }
     }
 
     /// The phase in which output ends and input is thrown away, until `give_up_at` at the latest.

@@ -1,5 +1,6 @@
 //! The loop of a shard thread: wait, read, decide, write.
 
+mod arrivals;
 mod greet;
 
 use std::io;
@@ -15,7 +16,7 @@ use mqtt::session::{Out, refuse};
 use mqtt::{Now, Reason, Version};
 use slab::Slab;
 
-use super::conn::{Check, Conn, Flushed, Phase};
+use super::conn::{Awaits, Check, Conn, Flushed, Phase};
 use super::effects::{Fx, Traffic};
 use super::flapping::{Flapping, FlappingPolicy};
 use super::greeting::{self, CONNECT_BYTES_MAX, Greeting};
@@ -26,7 +27,7 @@ use crate::access::{Ban, Kind};
 use crate::inbox::Inbox;
 use crate::listener::Listener;
 use crate::node::ControlMessage;
-use crate::stream::{Stream, Web, Wire};
+use crate::socket::Socket;
 
 pub(super) const WAKE: Token = Token(usize::MAX);
 const LISTENERS: usize = 1 << 48;
@@ -305,48 +306,6 @@ impl Worker {
         cluster::Now::new(now.0, self.fx.epoch.0)
     }
 
-    fn listen(&mut self, listener: Arc<Listener>, mut socket: mio::net::TcpListener) {
-        let entry = self.listeners.vacant_entry();
-        let token = Token(LISTENERS + entry.key());
-        match self.poll.registry().register(&mut socket, token, Interest::READABLE) {
-            Ok(()) => drop(entry.insert((listener, socket, false))),
-            Err(error) => tracing::error!(listener = %listener.id, %error, "cannot accept clients"),
-        }
-    }
-
-    fn insert(&mut self, adopted: Adopted, now: Now) -> Option<u32> {
-        let Adopted { mut stream, listener, peer, bytes } = adopted;
-        let entry = self.conns.vacant_entry();
-        let at = entry.key() as u32;
-        let socket = stream.socket()?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(socket, Token(entry.key()), interest) {
-            tracing::error!(%peer, %error, "a client's socket cannot be polled");
-            listener.release("poll_error");
-            return None;
-        }
-        let give_up_at = now.plus(listener.greeting_limit.as_millis() as u64);
-        entry.insert(Conn {
-            stream,
-            partial: bytes,
-            phase: Phase::Greeting { give_up_at },
-            check: Check::None,
-            version: Version::V311,
-            peer,
-            listener,
-            blocked: false,
-            slow: false,
-            held: false,
-            ready: true,
-            hung_up: false,
-            crammed: false,
-            paced: None,
-        });
-        self.fx.open(ConnId(at));
-        self.ready.push(at);
-        Some(at)
-    }
-
     /// A connection sent too fast.
     fn rest(&mut self, at: u32, until: Now) {
         if let Some(paced) = &mut self.conns[at as usize].paced
@@ -428,8 +387,15 @@ impl Worker {
             self.process_partial(at, now);
         }
         let Some(conn) = self.conns.get_mut(at as usize) else { return };
+        if matches!(conn.phase, Phase::Greeting { awaits: Awaits::Announcement, .. })
+            && !self.announced(at, now)
+        {
+            return;
+        }
+        let Some(conn) = self.conns.get_mut(at as usize) else { return };
         let mut scratch = std::mem::take(&mut self.scratch);
         let outcome = conn.stream.read(&mut scratch);
+        conn.shook_hands(now);
         match outcome {
             Ok(0) => {
                 conn.ready = false;
@@ -447,7 +413,10 @@ impl Worker {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => conn.ready = false,
             Err(_) => {
                 conn.ready = false;
-                self.lost(at, now);
+                match conn.phase {
+                    Phase::Greeting { awaits, .. } => self.remove(at, awaits.wrong()),
+                    _ => self.lost(at, now),
+                }
             }
         }
         self.scratch = scratch;
@@ -626,7 +595,9 @@ impl Worker {
             .conns
             .iter()
             .filter_map(|(at, conn)| match conn.phase {
-                Phase::Greeting { give_up_at } if now >= give_up_at => Some((at as u32, "idle_timeout")),
+                Phase::Greeting { awaits, give_up_at } if now >= give_up_at => {
+                    Some((at as u32, awaits.late()))
+                }
                 Phase::Closing { give_up_at, .. } if now >= give_up_at => Some((at as u32, "closed")),
                 _ => None,
             })
@@ -643,28 +614,6 @@ impl Worker {
     /// The machine, and its driver's effects, for whoever was sent here to ask or to change something.
     pub fn machine(&mut self) -> (&mut Shard, &mut Fx, Now) {
         (&mut self.shard, &mut self.fx, self.shared.clock.now())
-    }
-
-    /// No more clients come in through that listener; those who wait in its backlog still do.
-    pub fn unlisten(&mut self, id: &str) {
-        let now = self.shared.clock.now();
-        let own: Vec<usize> =
-            self.listeners.iter().filter(|(_, l)| *l.0.id == *id).map(|(at, _)| at).collect();
-        for at in own {
-            self.accept(at, now);
-            self.listeners.remove(at);
-        }
-    }
-
-    /// Clients of that listener come in through this socket, and through none that it had before.
-    pub fn listen_anew(&mut self, listener: Arc<Listener>, socket: mio::net::TcpListener) {
-        self.unlisten(&listener.id);
-        self.listen(listener, socket);
-    }
-
-    /// No more clients come in.
-    pub fn stop_listening(&mut self) {
-        self.listeners.clear();
     }
 
     /// Connections whose last bytes are not with the kernel, clients' and peers'.

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod carriers;
 mod cli;
 mod client;
 mod config;
@@ -19,6 +20,7 @@ mod messages;
 mod node;
 mod overload;
 mod ports;
+mod proxy;
 mod real_client;
 mod retained;
 mod sessions;

@@ -101,9 +101,24 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")
 }
 
+/// What carries the bytes: TCP, or something on it.
+pub trait Carrier: Read + Write + Send {
+    fn patience(&mut self, limit: Duration);
+    fn send_no_more(&mut self) {}
+}
+
+impl Carrier for TcpStream {
+    fn patience(&mut self, limit: Duration) {
+        self.set_read_timeout(Some(limit)).expect("a time-out above zero");
+    }
+    fn send_no_more(&mut self) {
+        let _ = self.shutdown(std::net::Shutdown::Write);
+    }
+}
+
 /// A connection whose bytes are given and looked at one by one. It answers nothing by itself.
 pub struct Wire {
-    stream: TcpStream,
+    stream: Box<dyn Carrier>,
     name: String,
 }
 
@@ -112,7 +127,19 @@ impl Wire {
     pub fn bare(address: SocketAddr) -> Wire {
         let stream = TcpStream::connect_timeout(&address, LIMIT).expect("the node listens");
         stream.set_nodelay(true).expect("a fresh socket takes options");
-        Wire { stream, name: "?".into() }
+        Wire::on(stream)
+    }
+
+    /// On what is connected already.
+    pub fn on(stream: impl Carrier + 'static) -> Wire {
+        Wire { stream: Box::new(stream), name: "?".into() }
+    }
+
+    /// A good CONNECT of 3.1.1, and its answer.
+    pub fn login(mut self, id: &str) -> Wire {
+        self.name = id.into();
+        self.send(&format!("{V311} '{id}'")).gets("20 02 00 00");
+        self
     }
 
     /// Sends a CONNECT (all but the client id, and what comes after it) and looks at nothing.
@@ -155,7 +182,7 @@ impl Wire {
         let mut have = 0;
         while have < count {
             let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            self.stream.set_read_timeout(Some(left)).expect("a time-out above zero");
+            self.stream.patience(left);
             match self.stream.read(&mut got[have..]) {
                 Ok(0) => break,
                 Ok(n) => have += n,
@@ -237,7 +264,7 @@ impl Wire {
 
     /// No more is sent; what comes can still be read.
     pub fn half_close(&mut self) {
-        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        self.stream.send_no_more();
     }
 }
 

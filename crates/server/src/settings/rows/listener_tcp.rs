@@ -21,9 +21,9 @@ pub(super) const ROWS: &[Row] = settings! {
     /// A rule about client addresses: `allow all`, `deny 10.0.0.0/8`. The rules are tried in the order of their numbers.
     "listener.tcp.$name.access.$id": Text ships "listener.tcp.external.access.1 = allow all" => Later("rules about client addresses are not there yet");
     /// Whether a load balancer in front announces the client's address with the PROXY protocol, version 1 or 2.
-    "listener.tcp.$name.proxy_protocol": Flag => Later("the PROXY protocol is not there yet");
-    /// How long that announcement may take.
-    "listener.tcp.$name.proxy_protocol_timeout": Duration => Later("the PROXY protocol is not there yet");
+    "listener.tcp.$name.proxy_protocol": Flag;
+    /// How long that announcement may take; 3 s where nothing is said.
+    "listener.tcp.$name.proxy_protocol_timeout": Duration;
     /// Which part of the client's certificate is the user name.
     "listener.tcp.$name.peer_cert_as_username": OneOf["cn"] => Later("it needs the PROXY protocol, which is not there yet");
     /// Which part of the client's certificate is the client id.
@@ -65,9 +65,9 @@ pub(super) const ROWS: &[Row] = settings! {
     /// A rule about client addresses: `allow all`, `deny 10.0.0.0/8`. The rules are tried in the order of their numbers.
     "listener.ssl.$name.access.$id": Text ships "listener.ssl.external.access.1 = allow all" => Later("rules about client addresses are not there yet");
     /// Whether a load balancer in front announces the client's address with the PROXY protocol, version 1 or 2.
-    "listener.ssl.$name.proxy_protocol": Flag => Later("the PROXY protocol is not there yet");
-    /// How long that announcement may take.
-    "listener.ssl.$name.proxy_protocol_timeout": Duration => Later("the PROXY protocol is not there yet");
+    "listener.ssl.$name.proxy_protocol": Flag;
+    /// How long that announcement may take; 3 s where nothing is said.
+    "listener.ssl.$name.proxy_protocol_timeout": Duration;
     /// How many connections may wait to be accepted.
     "listener.ssl.$name.backlog": Integer = "1024";
     /// How long a client may refuse to take what is sent to it.

@@ -32,9 +32,9 @@ pub(super) const ROWS: &[Row] = settings! {
     /// The header in which a proxy names the client's port.
     "listener.ws.$name.proxy_port_header": Text = "X-Forwarded-Port" => Later("the headers of proxies are not read yet");
     /// Whether a load balancer in front announces the client's address with the PROXY protocol, version 1 or 2.
-    "listener.ws.$name.proxy_protocol": Flag => Later("the PROXY protocol is not there yet");
-    /// How long that announcement may take.
-    "listener.ws.$name.proxy_protocol_timeout": Duration => Later("the PROXY protocol is not there yet");
+    "listener.ws.$name.proxy_protocol": Flag;
+    /// How long that announcement may take; 3 s where nothing is said.
+    "listener.ws.$name.proxy_protocol_timeout": Duration;
     /// How many connections may wait to be accepted.
     "listener.ws.$name.backlog": Integer = "1024" ships "listener.ws.external.backlog = 1024";
     /// How long a client may refuse to take what is sent to it.
@@ -111,9 +111,9 @@ pub(super) const ROWS: &[Row] = settings! {
     /// The header in which a proxy names the client's port.
     "listener.wss.$name.proxy_port_header": Text = "X-Forwarded-Port" => Later("the headers of proxies are not read yet");
     /// Whether a load balancer in front announces the client's address with the PROXY protocol, version 1 or 2.
-    "listener.wss.$name.proxy_protocol": Flag => Later("the PROXY protocol is not there yet");
-    /// How long that announcement may take.
-    "listener.wss.$name.proxy_protocol_timeout": Duration => Later("the PROXY protocol is not there yet");
+    "listener.wss.$name.proxy_protocol": Flag;
+    /// How long that announcement may take; 3 s where nothing is said.
+    "listener.wss.$name.proxy_protocol_timeout": Duration;
     /// How many connections may wait to be accepted.
     "listener.wss.$name.backlog": Integer = "1024" ships "listener.wss.external.backlog = 1024";
     /// How long a client may refuse to take what is sent to it.

@@ -1,72 +1,8 @@
-//! From the accept of a connection to its client's welcome: who may come in, and to which shard.
+//! From a connection's first byte of MQTT to its client's welcome: who may come in, and to which shard.
 
 use super::*;
 
 impl Worker {
-    /// Accepts what waits, as far as the listener's limits allow.
-    pub(super) fn accept(&mut self, at: usize, now: Now) {
-        for _ in 0..ACCEPTS {
-            let Some((listener, socket, paused)) = self.listeners.get_mut(at) else { return };
-            *paused = !listener.may_accept(self.fx.epoch.0 / 1000);
-            if *paused {
-                return;
-            }
-            let listener = listener.clone();
-            match socket.accept() {
-                Ok((tcp, peer)) => self.welcome(listener, tcp, peer, now),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                // The client has gone again.
-                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => {
-                    // Out of descriptors, most likely: look again in a while, others may end meanwhile.
-                    tracing::warn!(listener = %listener.id, %error, "cannot accept a client");
-                    if let Some(listener) = self.listeners.get_mut(at) {
-                        listener.2 = true;
-                    }
-                    return;
-                }
-            }
-        }
-        // More may wait, and no event will say so again.
-        self.crowded.push(at);
-    }
-
-    fn welcome(
-        &mut self,
-        listener: Arc<Listener>,
-        tcp: mio::net::TcpStream,
-        peer: std::net::SocketAddr,
-        now: Now,
-    ) {
-        if let Err(cause) = listener.admit(self.fx.epoch.0 / 1000) {
-            tracing::debug!(listener = %listener.id, %peer, cause, "a client was turned away");
-            return;
-        }
-        listener.tune(&tcp);
-        let wire = match &listener.tls {
-            None => Wire::plain(tcp),
-            Some(config) => match Wire::tls_server(tcp, config.load_full()) {
-                Ok(wire) => wire,
-                Err(error) => {
-                    tracing::warn!(listener = %listener.id, %error, "TLS cannot begin");
-                    listener.release("ssl_error");
-                    return;
-                }
-            },
-        };
-        let stream = match &listener.web {
-            None => Stream::Wire(wire),
-            Some(rules) => Stream::Web(Box::new(Web::new(wire, rules.clone()))),
-        };
-        self.insert(Adopted { stream, listener, peer, bytes: Vec::new() }, now);
-    }
-
-    pub(super) fn adopt(&mut self, adopted: Adopted, now: Now) {
-        if let Some(at) = self.insert(adopted, now) {
-            self.process_partial(at, now);
-        }
-    }
-
     /// The connection has not said who it is. `None`: nothing more to do with these bytes.
     pub(super) fn greet(&mut self, at: u32, bytes: &[u8], now: Now) -> Option<usize> {
         let conn = &mut self.conns[at as usize];
@@ -145,7 +81,8 @@ impl Worker {
         if self.shared.gate.passwords.verify(secrets, password, then) {
             conn.check = Check::Going(check);
             // From here on it is the node that takes its time.
-            conn.phase = Phase::Greeting { give_up_at: now.plus(CHECK_LIMIT_MS) };
+            let give_up_at = now.plus(CHECK_LIMIT_MS);
+            conn.phase = Phase::Greeting { awaits: Awaits::Connect, give_up_at };
         } else {
             let version = conn.version;
             self.refuse(at, version, Reason::ServerBusy, now);
