@@ -64,6 +64,8 @@ pub struct Client {
     received: BTreeSet<u16>,
     pub asked: BTreeMap<u16, Asked>,
     packet_id: u16,
+    /// No CONNACK has come to its last CONNECT; whether that asked for a new session.
+    pub unanswered: Option<bool>,
 }
 
 impl Client {
@@ -79,6 +81,7 @@ impl Client {
             received: BTreeSet::new(),
             asked: BTreeMap::new(),
             packet_id: 0,
+            unanswered: None,
         }
     }
 
@@ -101,6 +104,7 @@ impl Client {
         let clean = clean || !self.persistent;
         self.keeps = self.persistent && (!clean || self.version.is_v5());
         self.conn = Some(Conn { attempt, host, clean, welcome: false, input: Vec::new() });
+        self.unanswered = Some(clean);
         self.asked.clear();
         let mut list = Vec::new();
         if self.persistent && self.version.is_v5() {
@@ -202,9 +206,11 @@ impl Client {
         let version = self.version;
         match packet {
             Packet::Connack(connack) if connack.reason.is_error() => {
+                self.unanswered = None;
                 seen.push(Seen::Refused(connack.reason));
             }
             Packet::Connack(connack) => {
+                self.unanswered = None;
                 self.welcomed(connack.session_present, out);
                 seen.push(Seen::Welcome { present: connack.session_present });
             }

@@ -83,6 +83,8 @@ pub struct Oracle {
     taken: u64,
     /// The stamp of the last acknowledged retained message, by cluster and topic.
     pub retained: BTreeMap<(ClusterId, String), Stamp>,
+    /// When a node last gave up all it had.
+    pub wiped_at: u64,
     /// When something was last out of order in the world.
     pub trouble_at: u64,
     pub violation: Option<String>,
@@ -166,16 +168,34 @@ impl Oracle {
         self.counts.accepted += 1;
         let Some(known) = self.messages.get_mut(&message) else { return };
         known.accepted = true;
-        if let Some((cluster, stamp)) = known.stamp {
+        // What a node had that was wiped since went with it.
+        let is_kept = known.taken.is_some_and(|(.., at)| at > self.wiped_at);
+        if let Some((cluster, stamp)) = known.stamp.filter(|_| is_kept) {
             let last = self.retained.entry((cluster, known.topic.clone())).or_default();
             *last = stamp.max(*last);
         }
     }
 
-    /// A client was let in. `cuts`: the network of this run may be cut, or its processes sleep.
-    pub fn welcome(&mut self, client: usize, host: usize, present: bool, cuts: bool, now: u64) {
+    /// A client was let in. `cuts`: the network of this run may be cut, or its processes sleep. `fellows`: the
+    /// node is in the cluster of the one that let it in last.
+    pub fn welcome(
+        &mut self,
+        client: usize,
+        host: usize,
+        present: bool,
+        cuts: bool,
+        fellows: bool,
+        now: u64,
+    ) {
         let session = &mut self.sessions[client];
         let calm = now.saturating_sub(self.trouble_at) > CALM;
+        if !fellows {
+            // Each cluster has a session of its own for it, and it may come back to either.
+            session.ghost = true;
+            session.owed.clear();
+            session.last.clear();
+            session.filters.values_mut().for_each(|filter| filter.since = None);
+        }
         if present {
             self.counts.resumed += 1;
             self.counts.moved += u64::from(session.host != host);
@@ -211,6 +231,19 @@ impl Oracle {
         session.touched.insert(host, u64::MAX);
         session.host = host;
         session.welcome_at = now;
+    }
+
+    /// A client has given up an attempt to connect before it was answered, where something was out of order or it
+    /// wanted a new session: a node may let it in yet, and what session it has then nobody has told it.
+    pub fn doubt(&mut self, client: usize, clean: bool, now: u64) {
+        let calm = now.saturating_sub(self.trouble_at) > CALM;
+        if calm && !clean {
+            return;
+        }
+        let session = &mut self.sessions[client];
+        session.ghost = true;
+        session.owed.clear();
+        session.filters.values_mut().for_each(|filter| filter.since = None);
     }
 
     /// The session is gone, as far as anybody promises.

@@ -223,7 +223,9 @@ pub fn receive(world: &mut World, client: usize, attempt: u64, bytes: &[u8]) {
             Seen::Welcome { present } => {
                 check::resumed::welcome(world, client, host, clean, present);
                 let cuts = world.mix.cuts || world.mix.pauses;
-                world.oracle.welcome(client, host, present, cuts, now);
+                let session = &world.oracle.sessions[client];
+                let fellows = session.touched.is_empty() || world.are_fellows(host, session.host);
+                world.oracle.welcome(client, host, present, cuts, fellows, now);
             }
             Seen::Message { topic, payload, qos, retain } => {
                 delivered(world, client, &topic, &payload, qos, retain)

@@ -260,6 +260,15 @@ impl Shard {
         let Some(connect) = decoded(&packet) else { return };
         fx.resume(conn);
         let session_present = present.is_some();
+        // While it waited another claim may have become known that is newer than the one it came with, because
+        // clocks differ: it is here all the same, and the last to come.
+        let own = self.clients[slot as usize].stamp;
+        let claimed = self.registry.owner(&info.client_id).map(|(_, claimed)| claimed);
+        if let Some(claimed) = claimed.filter(|claimed| *claimed >= own) {
+            let stamp = newer(fx.stamp(), claimed);
+            self.claim(&info.client_id, Some(stamp), fx);
+            self.clients[slot as usize].stamp = stamp;
+        }
         let client = &mut self.clients[slot as usize];
         client.life =
             Life::Open { conn, session: open_session(&connect, &info, present.unwrap_or_default(), now) };

@@ -13,7 +13,7 @@ pub fn welcome(world: &mut World, client: usize, host: usize, clean: bool, prese
             .violate("resumed", format!("c{client} wanted a new session at n{host} and got an old one"));
     }
     let calm = now.saturating_sub(oracle.trouble_at) > CALM;
-    if calm && fellows && session.alive && !clean && !present {
+    if calm && fellows && session.alive && !session.ghost && !clean && !present {
         let what = format!("the session of c{client} was at n{} and was not found at n{host}", session.host);
         oracle.violate("resumed", what);
     }

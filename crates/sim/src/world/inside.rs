@@ -338,6 +338,7 @@ impl World {
         self.trouble(format!("n{host} is wiped: {why:?}"));
         self.oracle.lost_node(host, self.now);
         self.oracle.retained.clear();
+        self.oracle.wiped_at = self.now;
         let Some((process, now)) = self.process(host) else { return };
         for shard in 0..process.workers.len() {
             process.turn(shard, now, |shard, now, fx| shard.wipe(now, fx));

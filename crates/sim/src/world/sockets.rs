@@ -14,6 +14,10 @@ impl World {
     pub fn connect(&mut self, client: usize, host: usize, clean: bool) {
         self.serial += 1;
         let attempt = self.serial;
+        // Whatever became of an attempt that it did not wait for: nobody told it.
+        if let Some(clean) = self.clients[client].unanswered {
+            self.oracle.doubt(client, clean, self.now);
+        }
         let bytes = self.clients[client].connect(attempt, host, clean);
         self.oracle.sessions[client].touched.insert(host, u64::MAX);
         self.say(|| format!("c{client} connects to n{host}{}", if clean { " clean" } else { "" }));
