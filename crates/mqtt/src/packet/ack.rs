@@ -78,7 +78,8 @@ impl AckKind {
         }
     }
 
-    fn on(self) -> u16 {
+    /// The bit of [`on`] that stands for it.
+    pub(crate) fn on(self) -> u16 {
         match self {
             AckKind::Puback => on::PUBACK,
             AckKind::Pubrec => on::PUBREC,

@@ -411,7 +411,7 @@ impl Session {
             if kind == AckKind::Pubrec && reason.is_error() {
                 incoming.release(ticket.packet_id());
             }
-            let ack = Ack::new(kind, ticket.packet_id(), reason);
+            let ack = Ack::new(kind, ticket.packet_id(), reason.fitting(kind.on()));
             put(rules, out, |bytes| ack.encode(rules.version, bytes));
         });
     }

@@ -5,6 +5,8 @@ use super::*;
 use crate::packet::{Publish, Will};
 use crate::{frame, packet};
 
+mod answers;
+
 const V311: Version = Version::V311;
 const V5: Version = Version::V5;
 const BOTH: [Version; 2] = [V311, V5];
@@ -175,7 +177,8 @@ fn in_words(version: Version, mut bytes: &[u8]) -> Vec<String> {
 const NOTHING: [&str; 0] = [];
 
 /// [MQTT-2.2.1-5] [MQTT-3.3.4-1] [MQTT-4.3.1-1] [MQTT-4.3.2-4] [MQTT-4.3.3-8] [MQTT-4.3.3-10]
-/// [MQTT-4.3.3-11] [MQTT-4.3.3-12], [MQTT-3.3.4-1] (3.1.1) [MQTT-4.3.2-2] (3.1.1) [MQTT-4.3.3-2] (3.1.1)
+/// [MQTT-4.3.3-11] [MQTT-4.3.3-12] [MQTT-3.7.2-1], [MQTT-2.3.1-6] (3.1.1) [MQTT-3.3.4-1] (3.1.1)
+/// [MQTT-4.3.2-2] (3.1.1) [MQTT-4.3.3-2] (3.1.1)
 #[test]
 fn messages_of_a_client_are_taken_once_and_answered_by_their_qos() {
     for version in BOTH {
@@ -193,7 +196,7 @@ fn messages_of_a_client_are_taken_once_and_answered_by_their_qos() {
     }
 }
 
-/// [MQTT-4.6.0-2] [MQTT-4.6.0-3]
+/// [MQTT-4.6.0-2] [MQTT-4.6.0-3], [MQTT-4.6.0-2] (3.1.1) [MQTT-4.6.0-3] (3.1.1)
 #[test]
 fn answers_that_come_later_leave_in_the_order_of_the_messages() {
     let mut side = Side::new(V5, &[], &Limits::default());
@@ -391,7 +394,8 @@ fn forwarded_properties_reach_the_subscriber_unchanged_and_in_order() {
 }
 
 /// [MQTT-2.2.1-2] [MQTT-2.2.1-4] [MQTT-3.3.1-2] [MQTT-4.3.2-1] [MQTT-4.3.2-2] [MQTT-4.3.3-1]
-/// [MQTT-4.3.3-2] [MQTT-4.3.3-4], [MQTT-2.3.1-2] (3.1.1) [MQTT-4.3.2-1] (3.1.1) [MQTT-4.3.3-1] (3.1.1)
+/// [MQTT-4.3.3-2] [MQTT-4.3.3-4], [MQTT-2.3.1-4] (3.1.1) [MQTT-3.3.1-2] (3.1.1) [MQTT-4.3.1-1] (3.1.1)
+/// [MQTT-4.3.2-1] (3.1.1) [MQTT-4.3.3-1] (3.1.1)
 #[test]
 fn messages_to_a_client_are_numbered_from_one_and_kept_until_it_has_them() {
     for version in BOTH {
@@ -413,7 +417,7 @@ fn messages_to_a_client_are_numbered_from_one_and_kept_until_it_has_them() {
     }
 }
 
-/// [MQTT-4.3.3-4] [MQTT-4.4.0-2]
+/// [MQTT-4.3.3-4] [MQTT-4.4.0-2] [MQTT-3.6.2-1]
 #[test]
 fn acknowledgements_of_nothing_change_nothing_and_wrong_ones_end_the_connection() {
     let mut side = Side::new(V5, &[], &Limits::default());
@@ -468,7 +472,7 @@ fn strict_zones_take_no_control_characters() {
     }
 }
 
-/// [MQTT-3.3.4-9] [MQTT-4.9.0-1] [MQTT-4.9.0-2] [MQTT-4.9.0-3]
+/// [MQTT-3.3.4-9] [MQTT-3.3.4-10] [MQTT-4.9.0-1] [MQTT-4.9.0-2] [MQTT-4.9.0-3]
 #[test]
 fn the_window_is_what_the_client_and_the_zone_allow() {
     let table = [
@@ -505,6 +509,7 @@ fn qos_2_messages_stay_in_the_window_until_the_end_of_their_exchange() {
     assert!(side.session.has_room());
 }
 
+/// [MQTT-2.2.1-4], [MQTT-2.3.1-4] (3.1.1)
 #[test]
 fn identifiers_go_round_and_pass_over_those_in_use() {
     let mut side = Side::new(V5, &[], &Limits { inflight_max: 4, ..Limits::default() });
@@ -569,7 +574,7 @@ fn a_message_whose_time_is_over_is_not_sent() {
     assert_eq!(side.deliver(&expiring, 1), (Delivered::Expired, vec![]));
 }
 
-/// [MQTT-3.8.4-8] [MQTT-3.3.1-3]
+/// [MQTT-3.8.4-8], [MQTT-3.8.4-6] (3.1.1)
 #[test]
 fn a_message_is_delivered_with_the_lesser_qos_unless_the_zone_raises_it() {
     for (upgrade_qos, published, granted, sent) in [
@@ -634,7 +639,8 @@ fn topics_are_named_by_number_to_clients_that_allow_it() {
 }
 
 /// [MQTT-3.3.1-1] [MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-4.3.3-5] [MQTT-4.3.3-6] [MQTT-4.3.3-7]
-/// [MQTT-4.4.0-1] [MQTT-4.6.0-1], [MQTT-3.3.1-1] (3.1.1) [MQTT-4.4.0-1] (3.1.1) [MQTT-4.6.0-1] (3.1.1)
+/// [MQTT-4.4.0-1] [MQTT-4.6.0-1], [MQTT-2.3.1-4] (3.1.1) [MQTT-3.3.1-1] (3.1.1) [MQTT-4.4.0-1] (3.1.1)
+/// [MQTT-4.6.0-1] (3.1.1)
 #[test]
 fn what_a_client_has_not_acknowledged_comes_again_on_its_next_connection() {
     for version in BOTH {
@@ -704,7 +710,8 @@ fn a_message_that_has_become_too_large_is_not_sent_again() {
 }
 
 /// [MQTT-3.12.4-1] [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-6] [MQTT-3.9.3-1] [MQTT-3.10.4-4]
-/// [MQTT-3.11.3-1] [MQTT-2.2.1-6], [MQTT-3.12.4-1] (3.1.1) [MQTT-3.8.4-1] (3.1.1) [MQTT-3.8.4-2] (3.1.1)
+/// [MQTT-3.11.3-1] [MQTT-2.2.1-6], [MQTT-2.3.1-7] (3.1.1) [MQTT-3.12.4-1] (3.1.1)
+/// [MQTT-3.8.4-1] (3.1.1) [MQTT-3.8.4-2] (3.1.1) [MQTT-3.9.3-1] (3.1.1)
 #[test]
 fn pings_and_subscriptions_are_answered() {
     for version in BOTH {
@@ -728,7 +735,7 @@ fn pings_and_subscriptions_are_answered() {
 }
 
 /// [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1] [MQTT-4.8.2-1] [MQTT-4.8.2-2], [MQTT-4.7.1-2] (3.1.1)
-/// [MQTT-4.7.1-3] (3.1.1)
+/// [MQTT-4.7.1-3] (3.1.1) [MQTT-4.7.3-1] (3.1.1)
 #[test]
 fn a_filter_that_is_none_ends_the_connection() {
     for filter in ["", "a#", "#/a", "a/#/b", "a+", "a/+b", "$share/g", "$share//a", "$share/g/", "$share/+/a"]
@@ -752,7 +759,7 @@ fn a_filter_that_is_none_ends_the_connection() {
     }
 }
 
-/// [MQTT-3.1.2-22], [MQTT-3.1.2-24] (3.1.1)
+/// [MQTT-3.1.2-22] [MQTT-3.2.2-22], [MQTT-3.1.2-24] (3.1.1)
 #[test]
 fn a_client_that_is_silent_for_one_and_a_half_keep_alives_is_ended() {
     let mut side = Side::new(V5, &[], &Limits::default());
@@ -961,6 +968,7 @@ fn play(mut bytes: &[u8]) -> String {
 /// CONNECT of 3.1.1, `5` for one of 5.0.
 /// [MQTT-3.1.0-1] [MQTT-3.1.0-2] [MQTT-3.1.4-1] [MQTT-3.2.2-7] [MQTT-4.13.1-1] [MQTT-4.13.2-1]
 /// [MQTT-3.14.0-1], [MQTT-3.1.0-1] (3.1.1) [MQTT-3.1.4-1] (3.1.1) [MQTT-3.2.2-6] (3.1.1)
+/// [MQTT-4.8.0-1] (3.1.1)
 #[test]
 fn bad_bytes_get_the_right_answer_or_the_end() {
     let table = [
