@@ -203,7 +203,8 @@ impl Shard {
     }
 
     /// QoS 1 and 2 messages that only a shared group brought to this session and that it has not
-    /// acknowledged, with the group's key.
+    /// acknowledged, with the group's key. A QoS 2 message that was sent to it stays with it: another client
+    /// that got it could be the second to have it [MQTT-4.8.2-5].
     fn group_messages(&self, slot: u32) -> Vec<(String, Message)> {
         let client = &self.clients[slot as usize];
         let Life::Away(away) = &client.life else { return Vec::new() };
@@ -221,7 +222,7 @@ impl Shard {
         }
         let waiting = client.mailbox.iter().filter(|l| l.options().qos > 0).map(|l| &l.message);
         let mut owed = Vec::new();
-        for message in away.flight.messages().chain(waiting) {
+        for message in away.flight.messages_qos1().chain(waiting) {
             let topic = message.view().topic;
             if plain.iter().any(|filter| mqtt::topic::matches(filter, topic)) {
                 continue;

@@ -85,6 +85,11 @@ impl Flight {
         self.entries.iter().filter_map(|e| e.message.as_ref())
     }
 
+    /// Those among them that were sent with QoS 1: that another client gets them too does no harm.
+    pub fn messages_qos1(&self) -> impl Iterator<Item = &Message> {
+        self.entries.iter().filter(|e| e.qos == QoS::AtLeastOnce).filter_map(|e| e.message.as_ref())
+    }
+
     /// Appends its bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.put_u8(LAYOUT);

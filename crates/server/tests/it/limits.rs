@@ -109,6 +109,7 @@ fn every_limit_of_a_zone_holds() {
     a_listeners_rate_counts_bytes();
 }
 
+/// [MQTT-3.1.4-2] [MQTT-3.2.2-10], [MQTT-3.8.3-2] (3.1.1) [MQTT-3.9.3-2] (3.1.1)
 fn what_is_not_available_is_said_and_refused(zones: &Zones) {
     let at = zones.at("tight");
     let mut wire = Wire::greet(at, V5, "avail", "");
@@ -157,6 +158,7 @@ fn a_packet_that_is_too_large_ends_the_connection(zones: &Zones) {
     small.gets("30 * 's' {} \"fits\"");
 }
 
+/// [MQTT-3.1.3-8] [MQTT-3.1.4-2], [MQTT-3.1.3-9] (3.1.1)
 fn a_client_id_may_have_so_many_bytes(zones: &Zones) {
     Wire::v3(zones.at("tight"), "123456789012").bye();
     Wire::greet(zones.at("tight"), V311, "1234567890123", "").gets("20 02 00 02").ends();

@@ -82,6 +82,7 @@ fn a_wildcard_here_and_a_topic_there_get_one_copy_each() {
     assert_eq!(ids, [7, 8]);
 }
 
+/// [MQTT-4.6.0-5] [MQTT-4.6.0-6], [MQTT-4.6.0-5] (3.1.1) [MQTT-4.6.0-6] (3.1.1)
 #[test]
 fn order_is_kept_per_publisher_and_topic_across_nodes() {
     let nodes = cluster(2);
@@ -91,7 +92,7 @@ fn order_is_kept_per_publisher_and_topic_across_nodes() {
     let mut publishers: Vec<Client> = (0..4).map(|i| nodes[1].client(&format!("p{i}"))).collect();
     for round in 0..100 {
         for (p, publisher) in publishers.iter_mut().enumerate() {
-            publisher.publish(&format!("order/{p}"), &round.to_string(), 1);
+            publisher.publish(&format!("order/{p}"), &round.to_string(), p as u8 % 3);
         }
     }
     let mut next = BTreeMap::new();

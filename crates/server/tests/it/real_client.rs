@@ -84,6 +84,7 @@ macro_rules! story {
                 v::MqttOptions::new(id, at.ip().to_string(), at.port())
             }
 
+            /// It knows nothing of this broker. [MQTT-7.0.0-2] (3.1.1)
             #[test]
             fn does_everything_an_ordinary_program_does() {
                 let nodes = cluster(2);

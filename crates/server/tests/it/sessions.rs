@@ -35,6 +35,7 @@ fn a_kept_session_gets_what_came_meanwhile_in_order() {
     }
 }
 
+/// [MQTT-4.1.0-2]
 #[test]
 fn a_session_ends_with_its_expiry() {
     let mut node = Node::new();

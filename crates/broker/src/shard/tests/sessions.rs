@@ -41,6 +41,7 @@ fn unacknowledged_messages_are_sent_again_before_what_waits() {
     assert_eq!(got, ["CONNACK success present", "PUBLISH t first q1 dup", "PUBLISH t second q1"]);
 }
 
+/// [MQTT-3.1.2-23] [MQTT-4.1.0-2], [MQTT-4.1.0-1] (3.1.1) [MQTT-4.1.0-2] (3.1.1)
 #[test]
 fn a_session_ends_with_its_connection_or_when_its_time_is_over() {
     let mut world = World::new(2, 1);
@@ -95,6 +96,7 @@ fn a_will_is_published_when_a_connection_is_lost_and_not_when_the_client_says_go
     assert_eq!(world.payloads(watch), ["lost"]);
 }
 
+/// [MQTT-3.1.3-9]
 #[test]
 fn a_will_waits_for_its_delay_and_is_cancelled_by_a_return() {
     let mut world = World::new(1, 1);
@@ -281,15 +283,19 @@ fn a_dead_owner_means_a_new_session_at_once() {
     assert_eq!(world.got(new), ["CONNACK success"]);
 }
 
+/// [MQTT-3.1.4-2], [MQTT-4.8.0-2] (3.1.1)
 #[test]
 fn an_owner_that_does_not_answer_means_a_refusal_after_a_while() {
-    let mut world = World::new(2, 1);
-    let _old = world.connect(0, "x", KEPT);
-    world.machines[0].up = false;
-    let new = world.connect(1, "x", KEPT);
-    world.wait(15_000);
-    assert_eq!(world.got(new), ["CONNACK server_unavailable"]);
-    assert_eq!(world.machines[1].shard.gauges().sessions, 0);
+    for hello in [KEPT, Hello { clean: false, ..OLD }] {
+        let mut world = World::new(2, 1);
+        let _old = world.connect(0, "x", hello);
+        world.machines[0].up = false;
+        let new = world.connect(1, "x", hello);
+        world.wait(15_000);
+        assert_eq!(world.got(new), ["CONNACK server_unavailable"]);
+        assert_eq!(world.closed(new), Some(Cause::Refused(Reason::ServerUnavailable)));
+        assert_eq!(world.machines[1].shard.gauges().sessions, 0);
+    }
 }
 
 #[test]

@@ -140,6 +140,26 @@ fn without_it_a_member_that_is_away_gets_its_part_later() {
     assert_eq!(world.payloads(back).len(), 5);
 }
 
+/// [MQTT-4.8.2-5]
+#[test]
+fn a_qos_2_message_that_was_sent_to_a_member_goes_to_no_other_one_when_it_ends() {
+    let mut world = World::new(2, 1);
+    world.zone.inflight_max = 1;
+    let first = world.connect(0, "a", KEPT);
+    world.got(first);
+    world.subscribe(first, "$share/g/t/#", 2);
+    let p = world.connect(0, "p", V5);
+    world.publish(p, "t/1", "begun", 2);
+    world.publish(p, "t/1", "waiting", 1);
+    assert_eq!(world.got(first), ["PUBLISH t/1 begun q2"]);
+    world.zone.inflight_max = 0;
+    let second = group(&mut world, &[(1, "b")])[0];
+    let m = &mut world.machines[0];
+    assert!(m.shard.kick("a", mqtt::Now(0), &mut m.driver));
+    world.settle();
+    assert_eq!(world.payloads(second), ["waiting"]);
+}
+
 #[test]
 fn what_a_member_has_not_acknowledged_goes_to_another_one_when_it_ends() {
     let mut world = World::with(2, 1, Settings::default());

@@ -188,6 +188,21 @@ fn filters_that_are_not_allowed_are_refused_each() {
     assert_eq!(world.got(old), ["SUBACK 128"]);
 }
 
+/// The greatest QoS of a zone bounds what is granted, not what may be asked for. [MQTT-3.2.2-10]
+#[test]
+fn where_qos_1_or_2_is_not_offered_it_may_be_subscribed() {
+    for qos_max in [0, 1] {
+        let mut world = World::new(1, 1);
+        world.zone.qos_max = qos_max;
+        let c = world.connect(0, "c", V5);
+        world.got(c);
+        for qos in 0..=2 {
+            world.subscribe_with(c, "t", SubscriptionOptions { qos: q(qos), ..Default::default() }, 0);
+            assert_eq!(world.got(c), [format!("SUBACK {}", qos.min(qos_max))]);
+        }
+    }
+}
+
 #[test]
 fn a_mountpoint_is_put_before_topics_and_filters() {
     let mut world = World::new(1, 1);
