@@ -6,7 +6,7 @@ use cluster::Stamp;
 use mqtt::codec::frame;
 use mqtt::message::is_forwarded;
 use mqtt::packet::Connect;
-use mqtt::session::{self, Flight, Session, refuse};
+use mqtt::session::{self, Caller, Flight, Session, refuse};
 use mqtt::topic::has_wildcard;
 use mqtt::{MessageRef, Now, Properties, Property, Reason, Version};
 
@@ -34,7 +34,7 @@ impl Shard {
         self.stats.packets_connect_received += 1;
         self.stats.client_connect += 1;
         if let Err(reason) = acceptable(connect, &info) {
-            self.refuse(conn, connect.version, reason, fx);
+            self.refuse(conn, connect.into(), reason, fx);
             return;
         }
         match self.find(&info.client_id) {
@@ -312,12 +312,12 @@ impl Shard {
 
     pub(super) fn refuse_waiting(&mut self, waiting: Waiting, reason: Reason, fx: &mut impl Effects) {
         self.unbind(waiting.conn);
-        let version = decoded(&waiting.packet).map_or(Version::V311, |c| c.version);
-        self.refuse(waiting.conn, version, reason, fx);
+        let caller = decoded(&waiting.packet).map_or(Version::V311.into(), |c| Caller::from(&c));
+        self.refuse(waiting.conn, caller, reason, fx);
     }
 
-    pub(super) fn refuse(&mut self, conn: ConnId, version: Version, reason: Reason, fx: &mut impl Effects) {
-        refuse(version, reason, fx.out(conn));
+    pub(super) fn refuse(&mut self, conn: ConnId, caller: Caller, reason: Reason, fx: &mut impl Effects) {
+        refuse(caller, reason, fx.out(conn));
         self.stats.client_connack += 1;
         self.stats.packets_sent += 1;
         self.stats.packets_connack_sent += 1;

@@ -583,9 +583,34 @@ pub fn acceptable(connect: &Connect<'_>, limits: &Limits) -> Result<(), Reason> 
     Ok(())
 }
 
+/// Whoever has sent a CONNECT, as far as it matters to one that is refused.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// The version it speaks.
+    pub version: Version,
+    packet_bytes_max: u32,
+}
+
+impl From<&Connect<'_>> for Caller {
+    fn from(connect: &Connect<'_>) -> Caller {
+        let max =
+            connect.properties.find(|p| if let Property::MaxPacketSize(n) = p { Some(n) } else { None });
+        Caller { version: connect.version, packet_bytes_max: max.unwrap_or(u32::MAX) }
+    }
+}
+
+/// Its CONNECT could not be read as a whole.
+impl From<Version> for Caller {
+    fn from(version: Version) -> Caller {
+        Caller { version, packet_bytes_max: u32::MAX }
+    }
+}
+
 /// Refuses a CONNECT in the words of its version, and ends the connection. A client of 3.x that has
-/// broken the protocol is told nothing: there are no words for it [MQTT-3.2.2-6].
-pub fn refuse(version: Version, reason: Reason, out: &mut Out) {
+/// broken the protocol is told nothing: there are no words for it [MQTT-3.2.2-6]; nor is one that takes no
+/// packet of that size [MQTT-3.1.2-24].
+pub fn refuse(caller: impl Into<Caller>, reason: Reason, out: &mut Out) {
+    let Caller { version, packet_bytes_max } = caller.into();
     let is_wrong = matches!(
         reason,
         Reason::MalformedPacket | Reason::ProtocolError | Reason::PacketTooLarge | Reason::TopicNameInvalid
@@ -593,7 +618,7 @@ pub fn refuse(version: Version, reason: Reason, out: &mut Out) {
     if version.is_v5() || !is_wrong {
         let reason = reason.fitting(on::CONNACK);
         let connack = Connack { session_present: false, reason, properties: Properties::NONE };
-        out.packet(|bytes| connack.encode(version, bytes));
+        out.packet_within(packet_bytes_max as usize, |bytes| connack.encode(version, bytes));
     }
     out.close(Close::ByServer(reason));
 }

@@ -561,6 +561,12 @@ fn nothing_is_sent_that_is_larger_than_the_client_takes() {
     let mut side = Side::new(V5, &[Property::MaxPacketSize(2)], &Limits::default());
     side.session.close(Reason::ServerShuttingDown, &mut side.out);
     assert_eq!(side.output(), ["end packet_too_large"]);
+    // A CONNACK that refuses has five bytes.
+    for (max, connack) in [(5, 5), (4, 0)] {
+        let mut out = Out::default();
+        refuse(&connect(V5, &[Property::MaxPacketSize(max)]), Reason::ServerBusy, &mut out);
+        assert_eq!((out.len(), out.closing()), (connack, Some(Close::ByServer(Reason::ServerBusy))));
+    }
 }
 
 /// [MQTT-3.3.2-5] [MQTT-3.3.2-6]
@@ -941,7 +947,7 @@ fn play(mut bytes: &[u8]) -> String {
                         version = connect.version;
                         session = Some(Session::open(&connect, &limits, Flight::default(), Now(0)));
                     }
-                    Err(reason) => refuse(connect.version, reason, &mut out),
+                    Err(reason) => refuse(&connect, reason, &mut out),
                 },
                 Err(error) => {
                     version = error.version.unwrap_or(V311);

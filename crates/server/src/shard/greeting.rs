@@ -3,7 +3,7 @@
 use broker::ConnInfo;
 use broker::settings::Logins;
 use mqtt::packet::{Connect, kind};
-use mqtt::session::{Out, refuse};
+use mqtt::session::{Caller, Out, refuse};
 use mqtt::{Frame, Reason, Version, frame};
 
 use super::{Shared, home};
@@ -19,7 +19,7 @@ pub enum Greeting<'a> {
     /// It belongs to that shard.
     Elsewhere(usize),
     /// Its password has to be compared with these first, of which one has to fit.
-    Check { version: Version, secrets: Vec<String>, password: Vec<u8> },
+    Check { caller: Caller, secrets: Vec<String>, password: Vec<u8> },
     /// It is one of ours.
     Welcome(Box<Welcome<'a>>),
     /// No CONNECT: the connection ends, perhaps with a word (already in the output).
@@ -86,10 +86,10 @@ pub fn look<'a>(
         Admit::Yes => {}
         Admit::Check(secrets) => {
             let password = connect.password.unwrap_or_default().to_vec();
-            return Greeting::Check { version: connect.version, secrets, password };
+            return Greeting::Check { caller: Caller::from(&connect), secrets, password };
         }
         Admit::No(reason) => {
-            refuse(connect.version, reason, out);
+            refuse(&connect, reason, out);
             return Greeting::Refused(reason);
         }
     }

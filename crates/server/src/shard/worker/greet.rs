@@ -1,5 +1,7 @@
 //! From a connection's first byte of MQTT to its client's welcome: who may come in, and to which shard.
 
+use mqtt::session::Caller;
+
 use super::*;
 
 impl Worker {
@@ -20,13 +22,12 @@ impl Worker {
                 self.move_home(conn, bytes.to_vec(), shard);
                 None
             }
-            Greeting::Check { version, .. } if self.shared.memory.pressure() >= Pressure::Admission => {
-                self.turn_away(at, version, now);
+            Greeting::Check { caller, .. } if self.shared.memory.pressure() >= Pressure::Admission => {
+                self.turn_away(at, caller, now);
                 None
             }
-            Greeting::Check { version, secrets, password } => {
-                conn.version = version;
-                self.check(at, secrets, password, now);
+            Greeting::Check { caller, secrets, password } => {
+                self.check(at, caller, secrets, password, now);
                 None
             }
             // What this shard was told before the client was told to come must be known first, and this
@@ -38,14 +39,14 @@ impl Worker {
             Greeting::Welcome(welcome) => {
                 let greeting::Welcome { connect, info, bytes } = *welcome;
                 if self.shared.memory.pressure() >= Pressure::Admission {
-                    self.turn_away(at, connect.version, now);
+                    self.turn_away(at, Caller::from(&connect), now);
                     return None;
                 }
                 if let Some(policy) = listener.flapping
                     && self.flapping.is_too_often(&info.client_id, policy, now)
                 {
                     self.ban_flapping(&info.client_id, policy);
-                    self.refuse(at, connect.version, Reason::Banned, now);
+                    self.refuse(at, Caller::from(&connect), Reason::Banned, now);
                     return None;
                 }
                 let conn = &mut self.conns[at as usize];
@@ -71,7 +72,7 @@ impl Worker {
     }
 
     /// Has a password compared by threads that are there for that; [`Worker::checked`] goes on.
-    fn check(&mut self, at: u32, secrets: Vec<String>, password: Vec<u8>, now: Now) {
+    fn check(&mut self, at: u32, caller: Caller, secrets: Vec<String>, password: Vec<u8>, now: Now) {
         self.checks += 1;
         let (check, home) = (self.checks, self.fx.siblings[self.number].sender.clone());
         let then = move |fits| {
@@ -84,8 +85,7 @@ impl Worker {
             let give_up_at = now.plus(CHECK_LIMIT_MS);
             conn.phase = Phase::Greeting { awaits: Awaits::Connect, give_up_at };
         } else {
-            let version = conn.version;
-            self.refuse(at, version, Reason::ServerBusy, now);
+            self.refuse(at, caller, Reason::ServerBusy, now);
         }
     }
 
@@ -103,15 +103,15 @@ impl Worker {
     }
 
     /// Memory is short: who comes now may come again later.
-    fn turn_away(&mut self, at: u32, version: Version, now: Now) {
+    fn turn_away(&mut self, at: u32, caller: Caller, now: Now) {
         self.shard.count_overload(true);
-        self.refuse(at, version, Reason::ServerBusy, now);
+        self.refuse(at, caller, Reason::ServerBusy, now);
     }
 
     /// A connection that the machine does not know ends with a word of why.
-    fn refuse(&mut self, at: u32, version: Version, reason: Reason, now: Now) {
+    fn refuse(&mut self, at: u32, caller: Caller, reason: Reason, now: Now) {
         let mut out = Out::default();
-        refuse(version, reason, &mut out);
+        refuse(caller, reason, &mut out);
         self.fx.output(ConnId(at)).out = out;
         self.fx.refuse(ConnId(at), reason);
         self.conns[at as usize].phase = Conn::closing(now.plus(LINGER_MS));
