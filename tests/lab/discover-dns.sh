@@ -57,3 +57,16 @@ done
 for h in s1 s2; do start $h & done
 wait
 all_see "s1 s2" "$(status emqx@s1.emqx.io emqx@s2.emqx.io)"
+
+echo "-- AAAA records give addresses of IPv6"
+for h in s1 s2; do stop $h & done
+wait
+dns set six.emqx.io AAAA fd77::11 fd77::12
+for i in 1 2; do
+	rm -rf "$DIR/s$i"
+	node s$i emqx@fd77::1$i cluster.proto_dist=inet6_tcp $(by six.emqx.io aaaa)
+done
+for h in s1 s2; do start $h & done
+wait
+all_see "s1 s2" "$(status emqx@fd77::11 emqx@fd77::12)"
+says "DNS for the AAAA records of six.emqx.io" ctl s1 cluster discovery
