@@ -1,14 +1,13 @@
 //! All listeners of this node: bound before anything serves, opened when clients may come, and stopped, started and
 //! restarted by operators afterwards. Clients that are connected stay so, whatever happens to the listener.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::cli::{Ready, StartError};
-use crate::listen;
+use crate::listen::{self, Listening, SocketFile};
 use crate::listener::Listener;
 use crate::run::Zones;
 use crate::settings::{self, ListenAddress, Protocol, Settings};
@@ -30,12 +29,14 @@ struct Entry {
     /// What its TLS is made of, to be read again.
     tls: Option<TlsFiles>,
     door: Mutex<Door>,
+    /// Of a Unix socket, while it is open.
+    file: Mutex<Option<SocketFile>>,
 }
 
 /// Where a listener stands.
 enum Door {
     /// Its sockets, one for each shard, are bound and not yet with the shards.
-    Bound(Vec<mio::net::TcpListener>),
+    Bound(Vec<Listening>),
     /// The shards accept.
     Open,
     /// An operator has stopped it.
@@ -59,7 +60,7 @@ impl Listeners {
         let mut all = Vec::new();
         let mut wrong = Vec::new();
         for from in &settings.listeners {
-            if from.protocol == Protocol::Quic || !matches!(from.address, ListenAddress::Socket(_)) {
+            if from.protocol == Protocol::Quic {
                 tracing::warn!(listener = %from.full_name(), "this kind of listener is not there yet");
                 continue;
             }
@@ -104,14 +105,14 @@ impl Listeners {
         let entry = self.find(id)?;
         match std::mem::replace(&mut *entry.door.lock(), Door::Stopped) {
             Door::Stopped => return Err(NotChanged::Already),
-            Door::Bound(_) => return Ok(entry.listener.clone()),
-            Door::Open => {}
+            Door::Bound(_) | Door::Open => {}
         }
         for shard in shards {
             let id = entry.listener.id.clone();
             // A shard that is gone listens no more either.
             let _ = shard.ask(move |worker| worker.unlisten(&id)).await;
         }
+        drop(entry.file.lock().take());
         tracing::info!(listener = id, "a listener was stopped");
         Ok(entry.listener.clone())
     }
@@ -138,6 +139,13 @@ impl Listeners {
         Ok(entry.listener.clone())
     }
 
+    /// Removes the files of Unix sockets, when nobody listens on them any more.
+    pub fn clear_away(&self) {
+        for entry in &self.all {
+            drop(entry.file.lock().take());
+        }
+    }
+
     fn find(&self, id: &str) -> Result<&Entry, NotChanged> {
         self.all.iter().find(|entry| *entry.listener.id == *id).ok_or(NotChanged::Unknown)
     }
@@ -152,8 +160,9 @@ impl Entry {
     ) -> Result<Entry, String> {
         let tls = from.tls.as_ref().map(tls_files);
         let listener = listener(settings, from, tls.as_ref(), zones, shards)?;
-        let sockets = bind(&listener, shards)?;
-        Ok(Entry { listener: Arc::new(listener), tls, door: Mutex::new(Door::Bound(sockets)) })
+        let (file, sockets) = bind(&listener, shards)?;
+        let door = Mutex::new(Door::Bound(sockets));
+        Ok(Entry { listener: Arc::new(listener), tls, door, file: Mutex::new(file) })
     }
 
     /// New sockets, and certificates as the files hold them now.
@@ -168,20 +177,18 @@ impl Entry {
             Door::Open => Some(true),
             Door::Stopped => Some(false),
         };
-        let sockets = match runs {
-            None => Vec::new(),
-            Some(true) => {
-                listen::bind_beside(socket_address(&self.listener), self.listener.backlog, shards.len())
-                    .map_err(|e| NotChanged::Failed(e.to_string()))?
-            }
-            Some(false) => bind(&self.listener, shards.len()).map_err(NotChanged::Failed)?,
+        let bound = match runs {
+            None => None,
+            Some(true) => Some(bind_beside(&self.listener, shards.len())),
+            Some(false) => Some(bind(&self.listener, shards.len())),
         };
+        let bound = bound.transpose().map_err(NotChanged::Failed)?;
         if let (Some(config), Some(current)) = (config, &self.listener.tls) {
             current.store(config);
         }
-        if runs.is_some() {
-            *self.door.lock() = Door::Open;
-        }
+        let Some((file, sockets)) = bound else { return Ok(()) };
+        *self.door.lock() = Door::Open;
+        *self.file.lock() = file;
         for (shard, socket) in shards.iter().zip(sockets) {
             let listener = self.listener.clone();
             let _ = shard.ask(move |worker| worker.listen_anew(listener, socket)).await;
@@ -190,19 +197,33 @@ impl Entry {
     }
 }
 
-fn socket_address(listener: &Listener) -> SocketAddr {
+/// A socket for each shard, and the file if it is a Unix socket.
+type Bound = (Option<SocketFile>, Vec<Listening>);
+
+fn bind(listener: &Listener, shards: usize) -> Result<Bound, String> {
     match &listener.address {
-        ListenAddress::Socket(address) => *address,
-        ListenAddress::Path(_) => unreachable!("listeners on paths are not made"),
+        ListenAddress::Socket(address) => listen::bind(*address, listener.backlog, shards)
+            .map(|sockets| (None, sockets))
+            .map_err(|e| match e.kind() {
+                std::io::ErrorKind::AddrInUse => format!("port {} is in use", address.port()),
+                _ => e.to_string(),
+            }),
+        ListenAddress::Path(path) => listen::bind_unix(path, listener.backlog, shards)
+            .map(|(file, sockets)| (Some(file), sockets))
+            .map_err(|e| e.to_string()),
     }
 }
 
-fn bind(listener: &Listener, shards: usize) -> Result<Vec<mio::net::TcpListener>, String> {
-    let address = socket_address(listener);
-    listen::bind(address, listener.backlog, shards).map_err(|e| match e.kind() {
-        std::io::ErrorKind::AddrInUse => format!("port {} is in use", address.port()),
-        _ => e.to_string(),
-    })
+/// The same where this node listens already.
+fn bind_beside(listener: &Listener, shards: usize) -> Result<Bound, String> {
+    let bound = match &listener.address {
+        ListenAddress::Socket(address) => {
+            listen::bind_beside(*address, listener.backlog, shards).map(|sockets| (None, sockets))
+        }
+        ListenAddress::Path(path) => listen::bind_unix_over(path, listener.backlog, shards)
+            .map(|(file, sockets)| (Some(file), sockets)),
+    };
+    bound.map_err(|e| e.to_string())
 }
 
 fn listener(

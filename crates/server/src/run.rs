@@ -172,6 +172,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
     chores.abort();
     watching.abort();
     drain(&handles).await;
+    listeners.clear_away();
     accepting.abort();
     let _ = end_control.send(());
     let _ = controlling.await;

@@ -26,6 +26,7 @@ use parking_lot::RwLock;
 
 use crate::access::Gate;
 use crate::inbox::{self, Sender};
+use crate::listen::Listening;
 use crate::listener::Listener;
 use crate::node::ControlMessage;
 use crate::persist::Disk;
@@ -127,7 +128,7 @@ pub fn home(client: &str, shards: usize) -> usize {
 /// Something for a shard to do.
 pub enum ShardMessage {
     /// Accept clients on this socket.
-    Listen(Arc<Listener>, mio::net::TcpListener),
+    Listen(Arc<Listener>, Listening),
     /// A connection whose home is this shard, with what has been read.
     Adopt(Box<Adopted>),
     /// Frames of a sibling: each a length (u32) and its bytes.

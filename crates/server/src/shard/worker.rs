@@ -25,6 +25,7 @@ use super::pace::{Paced, Quota};
 use super::{Adopted, PeerChange, ShardHandle, ShardMessage, Shared};
 use crate::access::{Ban, Kind};
 use crate::inbox::Inbox;
+use crate::listen::Listening;
 use crate::listener::Listener;
 use crate::node::ControlMessage;
 use crate::socket::Socket;
@@ -56,7 +57,7 @@ pub struct Worker {
     inbox: Inbox<ShardMessage>,
     messages: Vec<ShardMessage>,
     conns: Slab<Conn>,
-    listeners: Slab<(Arc<Listener>, mio::net::TcpListener, bool)>,
+    listeners: Slab<(Arc<Listener>, Listening, bool)>,
     shard: Shard,
     fx: Fx,
     shared: Arc<Shared>,

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,15 @@ pub type Tls = StreamOwned<ClientConnection, TcpStream>;
 impl Carrier for Tls {
     fn patience(&mut self, limit: Duration) {
         self.sock.patience(limit);
+    }
+}
+
+impl Carrier for UnixStream {
+    fn patience(&mut self, limit: Duration) {
+        self.set_read_timeout(Some(limit)).expect("a time-out above zero");
+    }
+    fn send_no_more(&mut self) {
+        let _ = self.shutdown(std::net::Shutdown::Write);
     }
 }
 

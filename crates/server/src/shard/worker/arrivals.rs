@@ -3,7 +3,7 @@
 use super::*;
 
 impl Worker {
-    pub(super) fn listen(&mut self, listener: Arc<Listener>, mut socket: mio::net::TcpListener) {
+    pub(super) fn listen(&mut self, listener: Arc<Listener>, mut socket: Listening) {
         let entry = self.listeners.vacant_entry();
         let token = Token(LISTENERS + entry.key());
         match self.poll.registry().register(&mut socket, token, Interest::READABLE) {
@@ -22,7 +22,7 @@ impl Worker {
             }
             let listener = listener.clone();
             match socket.accept() {
-                Ok((tcp, peer)) => self.welcome(listener, tcp.into(), peer, now),
+                Ok((socket, peer)) => self.welcome(listener, socket, peer, now),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 // The client has gone again.
                 Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -134,7 +134,7 @@ impl Worker {
     }
 
     /// Clients of that listener come in through this socket, and through none that it had before.
-    pub fn listen_anew(&mut self, listener: Arc<Listener>, socket: mio::net::TcpListener) {
+    pub fn listen_anew(&mut self, listener: Arc<Listener>, socket: Listening) {
         self.unlisten(&listener.id);
         self.listen(listener, socket);
     }
