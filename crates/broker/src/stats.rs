@@ -54,14 +54,10 @@ counters! {
     delivery_dropped_queue_full = "delivery.dropped.queue_full",
     /// Because they had expired.
     delivery_dropped_expired = "delivery.dropped.expired",
-    /// Connections refused because the node was short of memory.
-    overload_connects = "overload.connects",
-    /// QoS 0 messages dropped for that reason.
+    /// QoS 0 messages dropped because the node was short of memory.
     overload_qos0 = "overload.qos0",
     /// Messages of QoS 1 and 2, and subscriptions, refused for that reason.
     overload_refused = "overload.refused",
-    /// Connections before 5.0 that were not read for that reason, a while each.
-    overload_paused = "overload.paused",
     /// Clients ended for that reason.
     overload_clients = "overload.clients",
     /// Messages from clients.

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod ctl;
 pub mod discover;
 pub mod epmd;
+pub mod host;
 pub mod inbox;
 pub mod listen;
 pub mod listener;

@@ -29,16 +29,14 @@ struct Entry {
     /// What its TLS is made of, to be read again.
     tls: Option<TlsFiles>,
     door: Mutex<Door>,
-    /// Of a Unix socket, while it is open.
-    file: Mutex<Option<SocketFile>>,
 }
 
-/// Where a listener stands.
+/// Where a listener stands, with the file of a Unix socket as long as it is there.
 enum Door {
     /// Its sockets, one for each shard, are bound and not yet with the shards.
-    Bound(Vec<Listening>),
+    Bound(Bound),
     /// The shards accept.
-    Open,
+    Open { _file: Option<SocketFile> },
     /// An operator has stopped it.
     Stopped,
 }
@@ -84,11 +82,11 @@ impl Listeners {
         for entry in &self.all {
             let mut door = entry.door.lock();
             // Otherwise an operator was faster.
-            let Door::Bound(sockets) = &mut *door else { continue };
+            let Door::Bound((file, sockets)) = &mut *door else { continue };
             for (shard, socket) in shards.iter().zip(std::mem::take(sockets)) {
                 shard.sender.send(ShardMessage::Listen(entry.listener.clone(), socket));
             }
-            *door = Door::Open;
+            *door = Door::Open { _file: file.take() };
             let Listener { id, address, .. } = &*entry.listener;
             ready.say(&format!("Start {id} listener on {address} successfully."));
         }
@@ -103,16 +101,17 @@ impl Listeners {
     pub async fn stop(&self, id: &str, shards: &[ShardHandle]) -> Result<Arc<Listener>, NotChanged> {
         let _turn = self.turn.lock().await;
         let entry = self.find(id)?;
-        match std::mem::replace(&mut *entry.door.lock(), Door::Stopped) {
-            Door::Stopped => return Err(NotChanged::Already),
-            Door::Bound(_) | Door::Open => {}
+        let was = std::mem::replace(&mut *entry.door.lock(), Door::Stopped);
+        if matches!(was, Door::Stopped) {
+            return Err(NotChanged::Already);
         }
         for shard in shards {
             let id = entry.listener.id.clone();
             // A shard that is gone listens no more either.
             let _ = shard.ask(move |worker| worker.unlisten(&id)).await;
         }
-        drop(entry.file.lock().take());
+        // The file of a Unix socket goes when nobody listens on it any more.
+        drop(was);
         tracing::info!(listener = id, "a listener was stopped");
         Ok(entry.listener.clone())
     }
@@ -142,7 +141,7 @@ impl Listeners {
     /// Removes the files of Unix sockets, when nobody listens on them any more.
     pub fn clear_away(&self) {
         for entry in &self.all {
-            drop(entry.file.lock().take());
+            *entry.door.lock() = Door::Stopped;
         }
     }
 
@@ -160,9 +159,8 @@ impl Entry {
     ) -> Result<Entry, String> {
         let tls = from.tls.as_ref().map(tls_files);
         let listener = listener(settings, from, tls.as_ref(), zones, shards)?;
-        let (file, sockets) = bind(&listener, shards)?;
-        let door = Mutex::new(Door::Bound(sockets));
-        Ok(Entry { listener: Arc::new(listener), tls, door, file: Mutex::new(file) })
+        let door = Mutex::new(Door::Bound(bind(&listener, shards)?));
+        Ok(Entry { listener: Arc::new(listener), tls, door })
     }
 
     /// New sockets, and certificates as the files hold them now.
@@ -171,24 +169,18 @@ impl Entry {
             Some(files) => Some(tls::server(files).map_err(|why| NotChanged::Failed(why.to_string()))?),
             None => None,
         };
-        let runs = match &*self.door.lock() {
+        let bound = match &*self.door.lock() {
             // The node has not begun to serve: its sockets are as good as new.
             Door::Bound(_) => None,
-            Door::Open => Some(true),
-            Door::Stopped => Some(false),
-        };
-        let bound = match runs {
-            None => None,
-            Some(true) => Some(bind_beside(&self.listener, shards.len())),
-            Some(false) => Some(bind(&self.listener, shards.len())),
+            Door::Open { .. } => Some(bind_beside(&self.listener, shards.len())),
+            Door::Stopped => Some(bind(&self.listener, shards.len())),
         };
         let bound = bound.transpose().map_err(NotChanged::Failed)?;
         if let (Some(config), Some(current)) = (config, &self.listener.tls) {
             current.store(config);
         }
         let Some((file, sockets)) = bound else { return Ok(()) };
-        *self.door.lock() = Door::Open;
-        *self.file.lock() = file;
+        *self.door.lock() = Door::Open { _file: file };
         for (shard, socket) in shards.iter().zip(sockets) {
             let listener = self.listener.clone();
             let _ = shard.ask(move |worker| worker.listen_anew(listener, socket)).await;

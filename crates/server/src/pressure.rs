@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use broker::Pressure;
 
+use crate::host;
 use crate::node::{ControlHandle, to_all};
 use crate::settings::MemoryLimit;
 use crate::shard::{ShardHandle, ShardMessage};
@@ -43,9 +44,9 @@ impl Gauge {
         let limit = match limit {
             MemoryLimit::Off => None,
             MemoryLimit::Bytes(bytes) => Some(bytes),
-            MemoryLimit::Share => Some(available() / 100 * SHARE).filter(|bytes| *bytes > 0),
+            MemoryLimit::Share => Some(host::available_memory() / 100 * SHARE).filter(|bytes| *bytes > 0),
         };
-        Gauge { limit, used: AtomicU64::new(resident()), step: AtomicU8::new(0) }
+        Gauge { limit, used: AtomicU64::new(host::memory().0), step: AtomicU8::new(0) }
     }
 
     /// The limit in bytes, if there is one.
@@ -71,7 +72,7 @@ impl Gauge {
 
     /// Looks at the process; the step before and the one now.
     fn look(&self, limit: u64) -> (Pressure, Pressure) {
-        let used = resident();
+        let used = host::memory().0;
         self.used.store(used, Ordering::Relaxed);
         let before = self.pressure();
         let now = step(used, limit, before);
@@ -161,45 +162,6 @@ async fn evict(shards: &[ShardHandle], bytes: u64) {
     }
 }
 
-/// Bytes that this process has in memory.
-fn resident() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = text.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok());
-    pages.unwrap_or(0) * rustix::param::page_size() as u64
-}
-
-/// Bytes that the host has, or this process's control group where that has less.
-fn available() -> u64 {
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with("MemTotal:")).unwrap_or_default();
-    let host = line.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok()).unwrap_or(0) * 1024;
-    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    groups.lines().filter_map(group_limit).fold(host, u64::min)
-}
-
-/// The least limit of a control group and of those around it; `line` is of `/proc/self/cgroup`.
-fn group_limit(line: &str) -> Option<u64> {
-    let mut parts = line.splitn(3, ':').skip(1);
-    let (controllers, path) = (parts.next()?, parts.next()?);
-    let (root, file) = match controllers {
-        "" => ("/sys/fs/cgroup", "memory.max"),
-        list if list.split(',').any(|c| c == "memory") => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
-        _ => return None,
-    };
-    let mut least = None;
-    // Within a container the path may be that of the host, which is not there; the root always is.
-    let mut group = std::path::Path::new(path);
-    loop {
-        let file = std::path::Path::new(root).join(group.strip_prefix("/").unwrap_or(group)).join(file);
-        let bytes = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse::<u64>().ok());
-        least = least.into_iter().chain(bytes).min();
-        match group.parent() {
-            Some(parent) => group = parent,
-            None => return least,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,11 +176,5 @@ mod tests {
         assert_eq!(step(93, 100, Pressure::Evict), Pressure::Evict);
         assert_eq!(step(91, 100, Pressure::Evict), Pressure::Refuse);
         assert_eq!(step(0, 100, Pressure::Evict), Pressure::None);
-    }
-
-    #[test]
-    fn what_the_host_has_is_found() {
-        assert!(available() > 64 << 20);
-        assert!(resident() > 1 << 20);
     }
 }

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::socket::Socket;
+use crate::stream::retry;
 
 /// How version 2 begins.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -106,15 +107,6 @@ fn line_bytes(socket: &Socket, most: usize) -> io::Result<usize> {
         _ if waiting.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
         Some(end) => Ok(end + 1),
         None => Ok(waiting.len()),
-    }
-}
-
-fn retry(mut io: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    loop {
-        match io() {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            outcome => return outcome,
-        }
     }
 }
 

@@ -270,7 +270,8 @@ impl Write for Wire {
     }
 }
 
-fn retry(mut io: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+/// Does it again where a signal came between.
+pub(crate) fn retry(mut io: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match io() {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

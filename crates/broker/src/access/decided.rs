@@ -15,15 +15,14 @@ pub(crate) struct Decided(VecDeque<Entry>);
 #[derive(Debug)]
 struct Entry {
     topic: Box<str>,
-    publish: bool,
+    deed: Deed,
     verdict: Verdict,
     until: Now,
 }
 
 impl Decided {
     pub(crate) fn find(&self, deed: Deed, topic: &str, now: Now) -> Option<Verdict> {
-        let publish = matches!(deed, Deed::Publish(_));
-        let fits = |e: &&Entry| e.publish == publish && e.until > now && *e.topic == *topic;
+        let fits = |e: &&Entry| e.deed == deed && e.until > now && *e.topic == *topic;
         self.0.iter().rev().find(fits).map(|e| e.verdict)
     }
 
@@ -32,8 +31,7 @@ impl Decided {
             self.0.pop_front();
         }
         let until = now.plus(rules.ttl.as_millis() as u64);
-        let publish = matches!(deed, Deed::Publish(_));
-        self.0.push_back(Entry { topic: topic.into(), publish, verdict, until });
+        self.0.push_back(Entry { topic: topic.into(), deed, verdict, until });
     }
 }
 
@@ -52,7 +50,7 @@ mod tests {
         }
         assert_eq!(decided.find(Deed::Subscribe, "a", Now(1)), None);
         assert_eq!(decided.find(Deed::Subscribe, "c", Now(1_000)), Some(Verdict::Deny));
-        assert_eq!(decided.find(Deed::Publish(mqtt::QoS::AtMostOnce), "c", Now(1)), None);
+        assert_eq!(decided.find(Deed::Publish, "c", Now(1)), None);
         assert_eq!(decided.find(Deed::Subscribe, "c", Now(1_001)), None);
     }
 }

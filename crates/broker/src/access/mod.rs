@@ -4,8 +4,6 @@
 mod decided;
 pub mod rules;
 
-use mqtt::QoS;
-
 pub(crate) use decided::Decided;
 
 /// The answer.
@@ -20,7 +18,7 @@ pub enum Verdict {
 /// What a client wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
-    Publish(QoS),
+    Publish,
     Subscribe,
 }
 
@@ -77,7 +75,7 @@ impl Rights {
     pub(crate) fn of(access: &dyn Access, who: &Who<'_>) -> Rights {
         Rights {
             version: Some(access.version()),
-            publish: access.always(who, Deed::Publish(QoS::AtMostOnce)),
+            publish: access.always(who, Deed::Publish),
             subscribe: access.always(who, Deed::Subscribe),
         }
     }
@@ -88,7 +86,7 @@ impl Rights {
 
     pub(crate) fn to(&self, deed: Deed) -> Option<Verdict> {
         match deed {
-            Deed::Publish(_) => self.publish,
+            Deed::Publish => self.publish,
             Deed::Subscribe => self.subscribe,
         }
     }

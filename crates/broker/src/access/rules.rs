@@ -54,14 +54,20 @@ pub struct Rule {
 #[derive(Clone, Debug, Default)]
 pub struct Rules(pub std::sync::Arc<[Rule]>);
 
+impl Deeds {
+    /// Whether that is one of them.
+    pub fn include(self, deed: Deed) -> bool {
+        match deed {
+            Deed::Publish => self != Deeds::Subscribe,
+            Deed::Subscribe => self != Deeds::Publish,
+        }
+    }
+}
+
 impl Rule {
     /// Whether the rule is about such a client and deed, whatever the topic.
     fn concerns(&self, who: &Who<'_>, deed: Deed) -> bool {
-        let fits = match deed {
-            Deed::Publish(_) => self.deeds != Deeds::Subscribe,
-            Deed::Subscribe => self.deeds != Deeds::Publish,
-        };
-        fits && self.whom.fits(who)
+        self.deeds.include(deed) && self.whom.fits(who)
     }
 }
 
@@ -137,12 +143,14 @@ impl Topics {
 }
 
 /// Whether a rule's filter covers a topic or a subscribed filter. For a right, the filter must cover all that
-/// the subscribed one does: `a/+` does not allow `a/#`, and a client called `+` gets nothing by `%c`.
+/// the subscribed one does: `a/+` does not allow `a/#`. What stands for a name is never a wildcard and does not
+/// lead to the topics of the broker: clients called `+` and `$SYS` get nothing by `%c`.
 pub fn covers(filter: &str, topic: &str, who: &Who<'_>, verdict: Verdict) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }
     let allows = verdict == Verdict::Allow;
+    let widens = |name: &str| name.contains(['+', '#']) || name.starts_with('$');
     let mut levels = topic.split('/');
     for wanted in filter.split('/') {
         if wanted == "#" {
@@ -158,7 +166,7 @@ pub fn covers(filter: &str, topic: &str, who: &Who<'_>, verdict: Verdict) -> boo
             _ => return false,
         };
         let Some(name) = named else { return false };
-        if name != level || (allows && name.contains(['+', '#'])) {
+        if name != level || (allows && widens(name)) {
             return false;
         }
     }
@@ -187,6 +195,7 @@ mod tests {
     fn wildcards_never_widen_a_right() {
         assert!(!asked("c/%c", Verdict::Allow, "+", None, "c/+"));
         assert!(!asked("c/%u", Verdict::Allow, "x", Some("#"), "c/#"));
+        assert!(!asked("%c/#", Verdict::Allow, "$SYS", None, "$SYS/#"));
         assert!(!asked("a/+", Verdict::Allow, "x", None, "a/#"));
         assert!(asked("a/+", Verdict::Deny, "x", None, "a/#"));
         assert!(!asked("#", Verdict::Allow, "x", None, "$SYS/#"));
@@ -203,7 +212,7 @@ mod tests {
         ]));
         let peer = "127.0.0.1:1".parse().unwrap();
         let who = Who { client_id: "x", username: None, peer, no_match: Verdict::Deny };
-        let publish = Deed::Publish(mqtt::QoS::AtMostOnce);
+        let publish = Deed::Publish;
         assert_eq!(rules.always(&who, publish), Some(Verdict::Allow));
         assert_eq!(rules.always(&who, Deed::Subscribe), None);
         assert_eq!(rules.always(&Who { client_id: "root", ..who }, publish), Some(Verdict::Allow));

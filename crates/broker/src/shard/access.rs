@@ -40,9 +40,8 @@ impl Shard {
     pub(super) fn may_leave_will(&mut self, slot: u32, now: Now) -> bool {
         let client = &self.clients[slot as usize];
         let Some(will) = &client.will else { return false };
-        let view = will.message.view();
-        let (qos, topic) = (view.qos, client.unmounted(view.topic).to_owned());
-        let may = self.may(slot, Deed::Publish(qos), &topic, now) == Verdict::Allow;
+        let topic = client.unmounted(will.message.view().topic).to_owned();
+        let may = self.may(slot, Deed::Publish, &topic, now) == Verdict::Allow;
         if !may {
             self.stats.messages_dropped += 1;
         }

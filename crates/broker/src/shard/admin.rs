@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mqtt::{Now, Reason};
 
 use super::Shard;
-use crate::client::{Client, Life};
+use crate::client::{Client, Life, Waiting};
 use crate::effects::{Cause, ConnId, Effects};
 use crate::routes::GroupCount;
 
@@ -110,10 +110,43 @@ impl Shard {
 
     /// Ends a client and its session. `false`: no such client.
     pub fn kick(&mut self, client_id: &str, now: Now, fx: &mut impl Effects) -> bool {
+        self.end_client(client_id, Reason::AdministrativeAction, Cause::Kicked, now, fx)
+    }
+
+    /// Ends all clients that are meant, and their sessions; those that wait for a session are refused.
+    pub fn ban(&mut self, is_meant: impl Fn(&Identified<'_>) -> bool, now: Now, fx: &mut impl Effects) {
+        let meant = |client: &Client| {
+            let (client_id, username) = (&*client.id, client.info.username.as_deref());
+            is_meant(&Identified { client_id, username, peer: client.info.peer })
+        };
+        let meant: Vec<_> =
+            self.clients.iter().filter(|(_, c)| meant(c)).map(|(s, c)| (s as u32, c.id.clone())).collect();
+        for (slot, id) in meant {
+            if let Some(waiting) = self.take_waiting(slot) {
+                self.refuse_waiting(waiting, Reason::Banned, fx);
+            }
+            self.kick(&id, now, fx);
+        }
+    }
+
+    /// Ends a client and its session, as the node is short of memory.
+    pub fn evict(&mut self, client_id: &str, now: Now, fx: &mut impl Effects) {
+        self.stats.overload_clients += 1;
+        self.end_client(client_id, Reason::QuotaExceeded, Cause::Overload, now, fx);
+    }
+
+    fn end_client(
+        &mut self,
+        client_id: &str,
+        reason: Reason,
+        cause: Cause,
+        now: Now,
+        fx: &mut impl Effects,
+    ) -> bool {
         let Some(slot) = self.find(client_id).filter(|s| is_here(&self.clients[*s as usize])) else {
             return false;
         };
-        self.dismiss(slot, Reason::AdministrativeAction, Cause::Kicked, now, fx);
+        self.dismiss(slot, reason, cause, now, fx);
         if let Some(slot) = self.find(client_id) {
             self.end_session(slot, now, fx);
         }
@@ -132,38 +165,6 @@ impl Shard {
         all.retain(|(bytes, _)| *bytes > 0);
         all.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         all.into_iter().take(count).map(|(bytes, id)| (id.clone(), bytes)).collect()
-    }
-
-    /// Ends a client and its session, as the node is short of memory.
-    pub fn evict(&mut self, client_id: &str, now: Now, fx: &mut impl Effects) {
-        let Some(slot) = self.find(client_id) else { return };
-        self.stats.overload_clients += 1;
-        self.dismiss(slot, Reason::QuotaExceeded, Cause::Overload, now, fx);
-        if let Some(slot) = self.find(client_id) {
-            self.end_session(slot, now, fx);
-        }
-    }
-
-    /// Counts a connection that the driver has refused, or stopped reading, as it is short of memory.
-    pub fn count_overload(&mut self, refused: bool) {
-        let stats = &mut self.stats;
-        *(if refused { &mut stats.overload_connects } else { &mut stats.overload_paused }) += 1;
-    }
-
-    /// Ends all clients that are meant, and their sessions. Says how many.
-    pub fn kick_all(
-        &mut self,
-        is_meant: impl Fn(&Identified<'_>) -> bool,
-        now: Now,
-        fx: &mut impl Effects,
-    ) -> usize {
-        let meant = |client: &Client| {
-            let (client_id, username) = (&*client.id, client.info.username.as_deref());
-            is_meant(&Identified { client_id, username, peer: client.info.peer })
-        };
-        let here = self.clients.iter().filter(|(_, client)| meant(client));
-        let ids: Vec<_> = here.map(|(_, client)| client.id.clone()).collect();
-        ids.iter().filter(|id| self.kick(id, now, fx)).count()
     }
 
     /// The node stops: every connection ends, 5.0 clients are told so.
@@ -187,14 +188,17 @@ impl Shard {
         self.clients.iter().map(|(slot, _)| slot as u32).collect()
     }
 
-    fn stop_client(&mut self, slot: u32, now: Now, fx: &mut impl Effects) {
-        let Some(client) = self.clients.get_mut(slot as usize) else { return };
-        let waiting = match &mut client.life {
+    /// The connection of a client that waits for its session.
+    fn take_waiting(&mut self, slot: u32) -> Option<Waiting> {
+        match &mut self.clients.get_mut(slot as usize)?.life {
             Life::Fetching(fetching) => fetching.waiting.take(),
             Life::Leaving(leaving) => leaving.next.take(),
             Life::Open { .. } | Life::Away(_) => None,
-        };
-        if let Some(waiting) = waiting {
+        }
+    }
+
+    fn stop_client(&mut self, slot: u32, now: Now, fx: &mut impl Effects) {
+        if let Some(waiting) = self.take_waiting(slot) {
             self.refuse_waiting(waiting, Reason::ServerUnavailable, fx);
         }
         self.dismiss(slot, Reason::ServerShuttingDown, Cause::Stopping, now, fx);

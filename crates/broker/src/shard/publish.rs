@@ -27,7 +27,7 @@ impl Shard {
         fx: &mut impl Effects,
     ) {
         self.count_published(slot, published.qos);
-        if self.may(slot, Deed::Publish(published.qos), &published.topic, now) == Verdict::Deny {
+        if self.may(slot, Deed::Publish, &published.topic, now) == Verdict::Deny {
             self.deny_publish(slot, conn, published.ticket, fx);
             return;
         }

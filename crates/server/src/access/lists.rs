@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use broker::access::rules::covers;
+use broker::access::rules::{Deeds, covers};
 use broker::access::{Deed, Verdict, Who};
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,16 @@ pub enum Action {
     Pub,
     Sub,
     PubSub,
+}
+
+impl From<Action> for Deeds {
+    fn from(action: Action) -> Deeds {
+        match action {
+            Action::Pub => Deeds::Publish,
+            Action::Sub => Deeds::Subscribe,
+            Action::PubSub => Deeds::Both,
+        }
+    }
 }
 
 /// One right, or its denial.
@@ -129,10 +139,13 @@ impl Lists {
             return false;
         }
         let counts = |ban: &Ban| ban.until.is_none_or(|until| until > now);
-        let peer = peer.to_canonical().to_string();
+        let is_peer_banned = || {
+            let hosts = self.bans.0.get(&Kind::PeerHost)?;
+            hosts.get(&*peer.to_canonical().to_string())
+        };
         self.bans.get(Kind::ClientId, client_id).is_some_and(counts)
             || username.is_some_and(|name| self.bans.get(Kind::Username, name).is_some_and(counts))
-            || self.bans.get(Kind::PeerHost, &peer).is_some_and(counts)
+            || is_peer_banned().is_some_and(counts)
     }
 
     /// The secrets by which such a client may be known; the client id's first.
@@ -150,11 +163,7 @@ impl Lists {
     /// The first of the rights that fits: those of the client id, then the user name's, then everybody's.
     pub fn first(&self, who: &Who<'_>, deed: Deed, topic: &str) -> Option<Verdict> {
         let fits = |right: &&Right| {
-            let of_deed = match deed {
-                Deed::Publish(_) => right.action != Action::Sub,
-                Deed::Subscribe => right.action != Action::Pub,
-            };
-            of_deed && covers(&right.topic, topic, who, verdict(right.allow))
+            Deeds::from(right.action).include(deed) && covers(&right.topic, topic, who, verdict(right.allow))
         };
         self.rights_of(who).find(fits).map(|right| verdict(right.allow))
     }

@@ -84,12 +84,12 @@ impl SecretJson {
     }
 }
 
-async fn users<N: Node>(node: Arc<N>, kind: Kind, asked: Asked) -> Result<Answer> {
+pub(super) async fn users<N: Node>(node: Arc<N>, kind: Kind, asked: Asked) -> Result<Answer> {
     let page = asked.page()?;
     Answer::list(&node.users(kind, page).await?, page)
 }
 
-async fn add<N: Node>(node: Arc<N>, kind: Kind, asked: Asked) -> Result<Answer> {
+pub(super) async fn add_user<N: Node>(node: Arc<N>, kind: Kind, asked: Asked) -> Result<Answer> {
     let NewUser { username, secret } = asked.body()?;
     let name = name_of(username)?;
     if node.set_user(kind, name.clone(), secret.secret()?, true).await? {
@@ -98,7 +98,7 @@ async fn add<N: Node>(node: Arc<N>, kind: Kind, asked: Asked) -> Result<Answer> 
     Err(Refusal::new(Code::BadParameter, "existed", format!("there is a {} {name} already", kind.word())))
 }
 
-async fn update<N: Node>(node: Arc<N>, kind: Kind, asked: Asked) -> Result<Answer> {
+pub(super) async fn update_user<N: Node>(node: Arc<N>, kind: Kind, asked: Asked) -> Result<Answer> {
     let secret = asked.body::<SecretJson>()?.secret()?;
     let name = asked.part("name");
     if node.set_user(kind, name.clone(), secret, false).await? {
@@ -107,41 +107,9 @@ async fn update<N: Node>(node: Arc<N>, kind: Kind, asked: Asked) -> Result<Answe
     Err(Refusal::new(Code::BadParameter, "noexisted", format!("there is no {} {name}", kind.word())))
 }
 
-async fn delete<N: Node>(node: Arc<N>, kind: Kind, asked: Asked) -> Result<Answer> {
+pub(super) async fn delete_user<N: Node>(node: Arc<N>, kind: Kind, asked: Asked) -> Result<Answer> {
     let name = asked.part("name");
     if node.delete_user(kind, name).await? { ok() } else { Err(missing("such user")) }
-}
-
-pub(super) async fn client_ids<N: Node>(node: Arc<N>, asked: Asked) -> Result<Answer> {
-    users(node, Kind::ClientId, asked).await
-}
-
-pub(super) async fn add_client_id<N: Node>(node: Arc<N>, asked: Asked) -> Result<Answer> {
-    add(node, Kind::ClientId, asked).await
-}
-
-pub(super) async fn update_client_id<N: Node>(node: Arc<N>, asked: Asked) -> Result<Answer> {
-    update(node, Kind::ClientId, asked).await
-}
-
-pub(super) async fn delete_client_id<N: Node>(node: Arc<N>, asked: Asked) -> Result<Answer> {
-    delete(node, Kind::ClientId, asked).await
-}
-
-pub(super) async fn usernames<N: Node>(node: Arc<N>, asked: Asked) -> Result<Answer> {
-    users(node, Kind::Username, asked).await
-}
-
-pub(super) async fn add_username<N: Node>(node: Arc<N>, asked: Asked) -> Result<Answer> {
-    add(node, Kind::Username, asked).await
-}
-
-pub(super) async fn update_username<N: Node>(node: Arc<N>, asked: Asked) -> Result<Answer> {
-    update(node, Kind::Username, asked).await
-}
-
-pub(super) async fn delete_username<N: Node>(node: Arc<N>, asked: Asked) -> Result<Answer> {
-    delete(node, Kind::Username, asked).await
 }
 
 /// Whose rights a word in a path means.

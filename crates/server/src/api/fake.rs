@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::node::{At, Code, ListenerChange, Listing, LogChange, Node, Page, Refusal, Secret, Who};
+use super::node::{Access, At, Code, ListenerChange, Listing, LogChange, Node, Page, Refusal, Secret, Who};
 use super::shapes::*;
 use crate::access::{Action, Kind};
 
@@ -89,6 +89,87 @@ fn subscription(clientid: &str, topic: &str) -> Subscription {
 
 fn figures(pairs: serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
     pairs.as_object().cloned().unwrap_or_default()
+}
+
+impl Access for Fake {
+    async fn banned(&self, page: Page) -> Result<Listing<Banned>, Refusal> {
+        let ban = Banned {
+            kind: "clientid".into(),
+            who: "c".into(),
+            by: Some("user".into()),
+            reason: Some("spam".into()),
+            at: Some(1_582_249_657),
+            until: None,
+        };
+        Ok(page.of([ban].into_iter()))
+    }
+
+    async fn ban(&self, ban: Banned) -> Result<(), Refusal> {
+        self.note(format!("ban {} {} until {:?}", ban.kind, ban.who, ban.until));
+        Ok(())
+    }
+
+    async fn unban(&self, kind: Kind, who: String) -> Result<bool, Refusal> {
+        self.note(format!("unban {} {who}", kind.word()));
+        Ok(who == "c")
+    }
+
+    async fn users(&self, kind: Kind, page: Page) -> Result<Listing<UserShape>, Refusal> {
+        let name = |of| (kind == of).then(|| "joe".to_owned());
+        let (username, clientid) = (name(Kind::Username), name(Kind::ClientId));
+        Ok(page.of([UserShape { username, clientid, created_at_ms: 1_582_249_657_001 }].into_iter()))
+    }
+
+    async fn set_user(&self, kind: Kind, name: String, _: Secret, new: bool) -> Result<bool, Refusal> {
+        self.note(format!("user {} {name} new={new}", kind.word()));
+        Ok((name == "joe") != new)
+    }
+
+    async fn delete_user(&self, kind: Kind, name: String) -> Result<bool, Refusal> {
+        self.note(format!("no user {} {name}", kind.word()));
+        Ok(name == "joe")
+    }
+
+    async fn rights(
+        &self,
+        kind: Option<Kind>,
+        name: Option<String>,
+        page: Page,
+    ) -> Result<Listing<RightShape>, Refusal> {
+        self.note(format!("rights of {kind:?} {name:?}"));
+        let right = |kind, name| RightShape::new(kind, name, "t/#", Action::PubSub, false);
+        Ok(page.of([right(Kind::Username, "joe"), right(Kind::All, "")].into_iter()))
+    }
+
+    async fn give_right(&self, right: RightShape) -> Result<(), Refusal> {
+        self.note(format!("right {right:?}"));
+        Ok(())
+    }
+
+    async fn delete_right(&self, kind: Kind, name: String, topic: String) -> Result<bool, Refusal> {
+        self.note(format!("no right {} {name} {topic}", kind.word()));
+        Ok(topic != "none")
+    }
+
+    async fn clean_acl_cache(&self, at: At, clientid: Option<String>) -> Result<bool, Refusal> {
+        self.note(format!("clean {at:?} {clientid:?}"));
+        Ok(clientid.is_none_or(|id| id == "c1"))
+    }
+
+    fn modules(&self) -> Vec<Module> {
+        vec![Module {
+            name: "emqx_mod_acl_internal".into(),
+            description: "EMQ X Internal ACL Module".into(),
+            active: true,
+        }]
+    }
+
+    async fn reload_module(&self, name: String) -> Result<(), Refusal> {
+        match name.as_str() {
+            "emqx_mod_acl_internal" => Ok(()),
+            _ => Err(Refusal::new(Code::Unknown, "not_found", "there is no such module")),
+        }
+    }
 }
 
 impl Node for Fake {
@@ -216,85 +297,6 @@ impl Node for Fake {
     async fn clean_retained(&self, filter: Option<String>) -> Result<Removal, Refusal> {
         self.note(format!("clean {filter:?}"));
         Ok(Removal { cleaned: if filter.is_some() { 1 } else { 3 } })
-    }
-
-    async fn banned(&self, page: Page) -> Result<Listing<Banned>, Refusal> {
-        let ban = Banned {
-            kind: "clientid".into(),
-            who: "c".into(),
-            by: Some("user".into()),
-            reason: Some("spam".into()),
-            at: Some(1_582_249_657),
-            until: None,
-        };
-        Ok(page.of([ban].into_iter()))
-    }
-
-    async fn ban(&self, ban: Banned) -> Result<(), Refusal> {
-        self.note(format!("ban {} {} until {:?}", ban.kind, ban.who, ban.until));
-        Ok(())
-    }
-
-    async fn unban(&self, kind: Kind, who: String) -> Result<bool, Refusal> {
-        self.note(format!("unban {} {who}", kind.word()));
-        Ok(who == "c")
-    }
-
-    async fn users(&self, kind: Kind, page: Page) -> Result<Listing<UserShape>, Refusal> {
-        let name = |of| (kind == of).then(|| "joe".to_owned());
-        let (username, clientid) = (name(Kind::Username), name(Kind::ClientId));
-        Ok(page.of([UserShape { username, clientid, created_at_ms: 1_582_249_657_001 }].into_iter()))
-    }
-
-    async fn set_user(&self, kind: Kind, name: String, _: Secret, new: bool) -> Result<bool, Refusal> {
-        self.note(format!("user {} {name} new={new}", kind.word()));
-        Ok((name == "joe") != new)
-    }
-
-    async fn delete_user(&self, kind: Kind, name: String) -> Result<bool, Refusal> {
-        self.note(format!("no user {} {name}", kind.word()));
-        Ok(name == "joe")
-    }
-
-    async fn rights(
-        &self,
-        kind: Option<Kind>,
-        name: Option<String>,
-        page: Page,
-    ) -> Result<Listing<RightShape>, Refusal> {
-        self.note(format!("rights of {kind:?} {name:?}"));
-        let right = |kind, name| RightShape::new(kind, name, "t/#", Action::PubSub, false);
-        Ok(page.of([right(Kind::Username, "joe"), right(Kind::All, "")].into_iter()))
-    }
-
-    async fn give_right(&self, right: RightShape) -> Result<(), Refusal> {
-        self.note(format!("right {right:?}"));
-        Ok(())
-    }
-
-    async fn delete_right(&self, kind: Kind, name: String, topic: String) -> Result<bool, Refusal> {
-        self.note(format!("no right {} {name} {topic}", kind.word()));
-        Ok(topic != "none")
-    }
-
-    async fn clean_acl_cache(&self, at: At, clientid: Option<String>) -> Result<bool, Refusal> {
-        self.note(format!("clean {at:?} {clientid:?}"));
-        Ok(clientid.is_none_or(|id| id == "c1"))
-    }
-
-    fn modules(&self) -> Vec<Module> {
-        vec![Module {
-            name: "emqx_mod_acl_internal".into(),
-            description: "EMQ X Internal ACL Module".into(),
-            active: true,
-        }]
-    }
-
-    async fn reload_module(&self, name: String) -> Result<(), Refusal> {
-        match name.as_str() {
-            "emqx_mod_acl_internal" => Ok(()),
-            _ => Err(Refusal::new(Code::Unknown, "not_found", "there is no such module")),
-        }
     }
 
     async fn vm(&self) -> Result<Vm, Refusal> {

@@ -28,7 +28,7 @@ use axum::routing::{MethodFilter, on};
 use asked::{Answer, Asked, http_error};
 
 pub use doctor::{Hello, HelloError, Own, PortMode, Probe, examine};
-pub use node::{At, Code, ListenerChange, Listing, LogChange, Node, Page, Refusal, Secret, Who};
+pub use node::{Access, At, Code, ListenerChange, Listing, LogChange, Node, Page, Refusal, Secret, Who};
 pub use socket::{Door, SOCKET_NAME, bind, connect, serve};
 
 /// The levels of the log, the most talkative first.
@@ -53,7 +53,7 @@ pub struct Endpoint<N> {
 type Run<N> = fn(Arc<N>, Asked) -> Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send>>;
 
 macro_rules! table {
-    ($($method:ident $path:literal $run:path, $does:literal;)*) => {
+    ($($method:ident $path:literal $run:expr, $does:literal;)*) => {
         vec![$(Endpoint {
             method: Method::$method,
             path: $path,
@@ -67,6 +67,9 @@ macro_rules! table {
 pub fn endpoints<N: Node>() -> Vec<Endpoint<N>> {
     use access::*;
     use answers::*;
+
+    use crate::access::Kind;
+
     table! {
         GET "/status" status, "Whether the node runs, as text for load balancers.";
         GET "/api/v4" paths, "Every path there is.";
@@ -106,14 +109,14 @@ pub fn endpoints<N: Node>() -> Vec<Endpoint<N>> {
         GET "/api/v4/banned" banned, "Who is banned.";
         POST "/api/v4/banned" ban, "Bans somebody and ends their sessions: as (clientid, username, peerhost), who, until, by, reason.";
         DELETE "/api/v4/banned/{as}/{who}" unban, "Ends a ban.";
-        GET "/api/v4/auth_clientid" client_ids, "Client ids that have a password.";
-        POST "/api/v4/auth_clientid" add_client_id, "Gives a client id a password: clientid, password, or password_hash as EMQ X 4.4 exports it.";
-        PUT "/api/v4/auth_clientid/{name}" update_client_id, "Changes the password of a client id: password.";
-        DELETE "/api/v4/auth_clientid/{name}" delete_client_id, "Removes the password of a client id.";
-        GET "/api/v4/auth_username" usernames, "Users.";
-        POST "/api/v4/auth_username" add_username, "Adds a user: username, password, or password_hash as EMQ X 4.4 exports it.";
-        PUT "/api/v4/auth_username/{name}" update_username, "Changes the password of a user: password.";
-        DELETE "/api/v4/auth_username/{name}" delete_username, "Removes a user.";
+        GET "/api/v4/auth_clientid" |node, asked| users(node, Kind::ClientId, asked), "Client ids that have a password.";
+        POST "/api/v4/auth_clientid" |node, asked| add_user(node, Kind::ClientId, asked), "Gives a client id a password: clientid, password, or password_hash as EMQ X 4.4 exports it.";
+        PUT "/api/v4/auth_clientid/{name}" |node, asked| update_user(node, Kind::ClientId, asked), "Changes the password of a client id: password.";
+        DELETE "/api/v4/auth_clientid/{name}" |node, asked| delete_user(node, Kind::ClientId, asked), "Removes the password of a client id.";
+        GET "/api/v4/auth_username" |node, asked| users(node, Kind::Username, asked), "Users.";
+        POST "/api/v4/auth_username" |node, asked| add_user(node, Kind::Username, asked), "Adds a user: username, password, or password_hash as EMQ X 4.4 exports it.";
+        PUT "/api/v4/auth_username/{name}" |node, asked| update_user(node, Kind::Username, asked), "Changes the password of a user: password.";
+        DELETE "/api/v4/auth_username/{name}" |node, asked| delete_user(node, Kind::Username, asked), "Removes a user.";
         GET "/api/v4/acl" rights, "Rights that were given or denied by command.";
         GET "/api/v4/acl/{kind}" rights, "Those of client ids (clientid), of users (username), of everybody ($all).";
         GET "/api/v4/acl/{kind}/{name}" rights, "Those of one client id or user.";

@@ -164,9 +164,73 @@ impl ListenerChange {
     }
 }
 
+/// Who may connect, publish and subscribe: what a node can be asked and told about that, for the whole cluster
+/// where nothing else is said. As of [`Node`].
+pub trait Access {
+    /// Who is banned, by kind and name.
+    fn banned(&self, page: Page) -> impl Future<Output = Result<Listing<Banned>, Refusal>> + Send;
+
+    /// Bans somebody on every node and ends their sessions.
+    fn ban(&self, ban: Banned) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Ends a ban. False when there was none.
+    fn unban(&self, kind: Kind, who: String) -> impl Future<Output = Result<bool, Refusal>> + Send;
+
+    /// Users of one kind, by name.
+    fn users(
+        &self,
+        kind: Kind,
+        page: Page,
+    ) -> impl Future<Output = Result<Listing<UserShape>, Refusal>> + Send;
+
+    /// Adds a user (`new`), or changes the secret of one. False when there is one already, or none.
+    fn set_user(
+        &self,
+        kind: Kind,
+        name: String,
+        secret: Secret,
+        new: bool,
+    ) -> impl Future<Output = Result<bool, Refusal>> + Send;
+
+    /// Removes a user. False when there was none.
+    fn delete_user(&self, kind: Kind, name: String) -> impl Future<Output = Result<bool, Refusal>> + Send;
+
+    /// Rights that were given or denied: all, those of a kind, or those of one name.
+    fn rights(
+        &self,
+        kind: Option<Kind>,
+        name: Option<String>,
+        page: Page,
+    ) -> impl Future<Output = Result<Listing<RightShape>, Refusal>> + Send;
+
+    /// Gives or denies a right on every node.
+    fn give_right(&self, right: RightShape) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Removes a right. False when there was none.
+    fn delete_right(
+        &self,
+        kind: Kind,
+        name: String,
+        topic: String,
+    ) -> impl Future<Output = Result<bool, Refusal>> + Send;
+
+    /// Forgets what is remembered of the rules' answers, of one client or of all. False: no such client.
+    fn clean_acl_cache(
+        &self,
+        at: At,
+        clientid: Option<String>,
+    ) -> impl Future<Output = Result<bool, Refusal>> + Send;
+
+    /// The modules of this node.
+    fn modules(&self) -> Vec<Module>;
+
+    /// Reads a module's files anew; error `not_found` when there is no such module to reload.
+    fn reload_module(&self, name: String) -> impl Future<Output = Result<(), Refusal>> + Send;
+}
+
 /// A running node, as seen by whoever asks over HTTP. Every method may be called at any time and in any number at once;
 /// whatever needs other nodes must answer within 10 s.
-pub trait Node: Send + Sync + 'static {
+pub trait Node: Access + Send + Sync + 'static {
     /// This node's own name, `emqx@127.0.0.1`.
     fn name(&self) -> String;
 
@@ -244,66 +308,6 @@ pub trait Node: Send + Sync + 'static {
     /// Removes retained messages on every node: those that match the filter, or all.
     fn clean_retained(&self, filter: Option<String>)
     -> impl Future<Output = Result<Removal, Refusal>> + Send;
-
-    /// Who is banned, by kind and name.
-    fn banned(&self, page: Page) -> impl Future<Output = Result<Listing<Banned>, Refusal>> + Send;
-
-    /// Bans somebody on every node and ends their sessions.
-    fn ban(&self, ban: Banned) -> impl Future<Output = Result<(), Refusal>> + Send;
-
-    /// Ends a ban. False when there was none.
-    fn unban(&self, kind: Kind, who: String) -> impl Future<Output = Result<bool, Refusal>> + Send;
-
-    /// Users of one kind, by name.
-    fn users(
-        &self,
-        kind: Kind,
-        page: Page,
-    ) -> impl Future<Output = Result<Listing<UserShape>, Refusal>> + Send;
-
-    /// Adds a user (`new`), or changes the secret of one. False when there is one already, or none.
-    fn set_user(
-        &self,
-        kind: Kind,
-        name: String,
-        secret: Secret,
-        new: bool,
-    ) -> impl Future<Output = Result<bool, Refusal>> + Send;
-
-    /// Removes a user. False when there was none.
-    fn delete_user(&self, kind: Kind, name: String) -> impl Future<Output = Result<bool, Refusal>> + Send;
-
-    /// Rights that were given or denied: all, those of a kind, or those of one name.
-    fn rights(
-        &self,
-        kind: Option<Kind>,
-        name: Option<String>,
-        page: Page,
-    ) -> impl Future<Output = Result<Listing<RightShape>, Refusal>> + Send;
-
-    /// Gives or denies a right on every node.
-    fn give_right(&self, right: RightShape) -> impl Future<Output = Result<(), Refusal>> + Send;
-
-    /// Removes a right. False when there was none.
-    fn delete_right(
-        &self,
-        kind: Kind,
-        name: String,
-        topic: String,
-    ) -> impl Future<Output = Result<bool, Refusal>> + Send;
-
-    /// Forgets what is remembered of the rules' answers, of one client or of all. False: no such client.
-    fn clean_acl_cache(
-        &self,
-        at: At,
-        clientid: Option<String>,
-    ) -> impl Future<Output = Result<bool, Refusal>> + Send;
-
-    /// The modules of this node.
-    fn modules(&self) -> Vec<Module>;
-
-    /// Reads a module's files anew; error `not_found` when there is no such module to reload.
-    fn reload_module(&self, name: String) -> impl Future<Output = Result<(), Refusal>> + Send;
 
     /// What this process uses.
     fn vm(&self) -> impl Future<Output = Result<Vm, Refusal>> + Send;

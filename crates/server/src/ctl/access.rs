@@ -67,10 +67,10 @@ pub(super) fn unban(call: &mut Call<'_>) -> Outcome {
     change(call, Method::DELETE, &path, None)
 }
 
-const CLIENT_IDS: &str = "/api/v4/auth_clientid";
-const USERNAMES: &str = "/api/v4/auth_username";
+pub(super) const CLIENT_IDS: &str = "/api/v4/auth_clientid";
+pub(super) const USERNAMES: &str = "/api/v4/auth_username";
 
-fn list_users(call: &mut Call<'_>, path: &str) -> Outcome {
+pub(super) fn list_users(call: &mut Call<'_>, path: &str) -> Outcome {
     let line = |item: &Value| {
         let user: UserShape = read(item)?;
         Ok(format!("{}\n", plain(&user.username.or(user.clientid).unwrap_or_default())))
@@ -78,52 +78,20 @@ fn list_users(call: &mut Call<'_>, path: &str) -> Outcome {
     call.list(path, line).map(drop)
 }
 
-fn add_user(call: &mut Call<'_>, path: &str) -> Outcome {
+pub(super) fn add_user(call: &mut Call<'_>, path: &str) -> Outcome {
     let body = json!({"username": call.arg(0), "password": call.arg(1)});
     change(call, Method::POST, path, Some(body))
 }
 
-fn update_user(call: &mut Call<'_>, path: &str) -> Outcome {
+pub(super) fn update_user(call: &mut Call<'_>, path: &str) -> Outcome {
     let path = format!("{path}/{}", part(&call.arg(0)));
     let body = json!({"password": call.arg(1)});
     change(call, Method::PUT, &path, Some(body))
 }
 
-fn delete_user(call: &mut Call<'_>, path: &str) -> Outcome {
+pub(super) fn delete_user(call: &mut Call<'_>, path: &str) -> Outcome {
     let path = format!("{path}/{}", part(&call.arg(0)));
     change(call, Method::DELETE, &path, None)
-}
-
-pub(super) fn users(call: &mut Call<'_>) -> Outcome {
-    list_users(call, USERNAMES)
-}
-
-pub(super) fn add_username(call: &mut Call<'_>) -> Outcome {
-    add_user(call, USERNAMES)
-}
-
-pub(super) fn update_username(call: &mut Call<'_>) -> Outcome {
-    update_user(call, USERNAMES)
-}
-
-pub(super) fn delete_username(call: &mut Call<'_>) -> Outcome {
-    delete_user(call, USERNAMES)
-}
-
-pub(super) fn client_ids(call: &mut Call<'_>) -> Outcome {
-    list_users(call, CLIENT_IDS)
-}
-
-pub(super) fn add_client_id(call: &mut Call<'_>) -> Outcome {
-    add_user(call, CLIENT_IDS)
-}
-
-pub(super) fn update_client_id(call: &mut Call<'_>) -> Outcome {
-    update_user(call, CLIENT_IDS)
-}
-
-pub(super) fn delete_client_id(call: &mut Call<'_>) -> Outcome {
-    delete_user(call, CLIENT_IDS)
 }
 
 /// Users and rights out of the file that `emqx_ctl data export` of EMQ X 4.4 writes.
@@ -179,74 +147,39 @@ fn right_line(item: &Value) -> Result<String, Failure> {
     Ok(format!("Acl({whose} topic = <<\"{topic}\">> action = {action} access = {access})\n"))
 }
 
-fn rights_at(call: &mut Call<'_>, path: &str) -> Outcome {
-    call.list(path, right_line).map(drop)
+/// Rights: all, or those below that path.
+pub(super) fn rights(call: &mut Call<'_>, whose: &str) -> Outcome {
+    call.list(&format!("/api/v4/acl{whose}"), right_line).map(drop)
 }
 
-pub(super) fn rights(call: &mut Call<'_>) -> Outcome {
-    rights_at(call, "/api/v4/acl")
+pub(super) fn rights_of(call: &mut Call<'_>, kind: &str) -> Outcome {
+    let whose = format!("/{kind}/{}", part(&call.arg(0)));
+    rights(call, &whose)
 }
 
-pub(super) fn rights_of_client_ids(call: &mut Call<'_>) -> Outcome {
-    rights_at(call, "/api/v4/acl/clientid")
-}
-
-pub(super) fn rights_of_usernames(call: &mut Call<'_>) -> Outcome {
-    rights_at(call, "/api/v4/acl/username")
-}
-
-pub(super) fn rights_of_all(call: &mut Call<'_>) -> Outcome {
-    rights_at(call, "/api/v4/acl/$all")
-}
-
-pub(super) fn rights_of_client_id(call: &mut Call<'_>) -> Outcome {
-    let path = format!("/api/v4/acl/clientid/{}", part(&call.arg(0)));
-    rights_at(call, &path)
-}
-
-pub(super) fn rights_of_username(call: &mut Call<'_>) -> Outcome {
-    let path = format!("/api/v4/acl/username/{}", part(&call.arg(0)));
-    rights_at(call, &path)
-}
-
-/// Gives a right: the words behind the name are topic, action, access.
-fn give(call: &mut Call<'_>, mut body: Value, first: usize) -> Outcome {
+/// Gives or denies a right, to somebody or, without a kind, to everybody: the words are the name if there is a kind,
+/// then topic, action, access.
+pub(super) fn give(call: &mut Call<'_>, kind: Option<&str>) -> Outcome {
+    let first = usize::from(kind.is_some());
     let (action, access) = (call.arg(first + 1), call.arg(first + 2));
     if !["pub", "sub", "pubsub"].contains(&&*action) || !["allow", "deny"].contains(&&*access) {
         return Err(Failure::told("bad_parameter", "Input is illegal", "Error: Input is illegal\n"));
     }
-    body["topic"] = Value::String(call.arg(first));
-    body["action"] = Value::String(action);
-    body["access"] = Value::String(access);
+    let mut body = json!({"topic": call.arg(first), "action": action, "access": access});
+    if let Some(kind) = kind {
+        body[kind] = Value::String(call.arg(0));
+    }
     change(call, Method::POST, "/api/v4/acl", Some(body))
 }
 
-pub(super) fn give_client_id(call: &mut Call<'_>) -> Outcome {
-    let body = json!({"clientid": call.arg(0)});
-    give(call, body, 1)
-}
-
-pub(super) fn give_username(call: &mut Call<'_>) -> Outcome {
-    let body = json!({"username": call.arg(0)});
-    give(call, body, 1)
-}
-
-pub(super) fn give_all(call: &mut Call<'_>) -> Outcome {
-    give(call, json!({}), 0)
-}
-
-pub(super) fn take_client_id(call: &mut Call<'_>) -> Outcome {
-    let path = format!("/api/v4/acl/clientid/{}/topic/{}", part(&call.arg(0)), part(&call.arg(1)));
-    change(call, Method::DELETE, &path, None)
-}
-
-pub(super) fn take_username(call: &mut Call<'_>) -> Outcome {
-    let path = format!("/api/v4/acl/username/{}/topic/{}", part(&call.arg(0)), part(&call.arg(1)));
-    change(call, Method::DELETE, &path, None)
-}
-
-pub(super) fn take_all(call: &mut Call<'_>) -> Outcome {
-    let path = format!("/api/v4/acl/$all/topic/{}", part(&call.arg(0)));
+/// Removes a right: the words are the name, unless it is everybody's, and the topic.
+pub(super) fn take_back(call: &mut Call<'_>, kind: &str) -> Outcome {
+    let words: Vec<String> = call.args.iter().map(|word| part(word)).collect();
+    let path = match words.as_slice() {
+        [topic] => format!("/api/v4/acl/{kind}/topic/{topic}"),
+        [name, topic] => format!("/api/v4/acl/{kind}/{name}/topic/{topic}"),
+        _ => return Err(Failure::not_found()),
+    };
     change(call, Method::DELETE, &path, None)
 }
 

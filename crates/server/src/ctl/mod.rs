@@ -44,7 +44,7 @@ struct Command {
 }
 
 macro_rules! table {
-    ($($words:literal => $run:path, $does:literal;)*) => {
+    ($($words:literal => $run:expr, $does:literal;)*) => {
         &[$(Command { words: $words, does: $does, run: $run }),*]
     };
 }
@@ -82,33 +82,33 @@ static COMMANDS: &[Command] = table! {
     "banned add <As> <Who>" => access::ban, "Ban a clientid, username or peerhost for good";
     "banned add <As> <Who> <Seconds>" => access::ban, "Ban a clientid, username or peerhost for a while";
     "banned del <As> <Who>" => access::unban, "End a ban";
-    "users list" => access::users, "List username auth rules";
-    "users add <Username> <Password>" => access::add_username, "Add username auth rule";
-    "users update <Username> <NewPassword>" => access::update_username, "Update username auth rule";
-    "users del <Username>" => access::delete_username, "Delete username auth rule";
+    "users list" => |call| access::list_users(call, access::USERNAMES), "List username auth rules";
+    "users add <Username> <Password>" => |call| access::add_user(call, access::USERNAMES), "Add username auth rule";
+    "users update <Username> <NewPassword>" => |call| access::update_user(call, access::USERNAMES), "Update username auth rule";
+    "users del <Username>" => |call| access::delete_user(call, access::USERNAMES), "Delete username auth rule";
     "users import <File>" => access::import, "Import users and acls of an export of EMQ X 4.4";
-    "user list" => access::users, "List username auth rules";
-    "user add <Username> <Password>" => access::add_username, "Add username auth rule";
-    "user update <Username> <NewPassword>" => access::update_username, "Update username auth rule";
-    "user delete <Username>" => access::delete_username, "Delete username auth rule";
-    "user del <Username>" => access::delete_username, "";
-    "clientid list" => access::client_ids, "List clientid auth rules";
-    "clientid add <ClientId> <Password>" => access::add_client_id, "Add clientid auth rule";
-    "clientid update <ClientId> <NewPassword>" => access::update_client_id, "Update clientid auth rule";
-    "clientid delete <ClientId>" => access::delete_client_id, "Delete clientid auth rule";
-    "clientid del <ClientId>" => access::delete_client_id, "";
-    "acl list" => access::rights, "List all acls";
-    "acl list clientid" => access::rights_of_client_ids, "List clientid acls";
-    "acl list username" => access::rights_of_usernames, "List username acls";
-    "acl list _all" => access::rights_of_all, "List $all acls";
-    "acl show clientid <Clientid>" => access::rights_of_client_id, "Lookup clientid acl detail";
-    "acl show username <Username>" => access::rights_of_username, "Lookup username acl detail";
-    "acl add clientid <Clientid> <Topic> <Action> <Access>" => access::give_client_id, "Add clientid acl";
-    "acl add username <Username> <Topic> <Action> <Access>" => access::give_username, "Add username acl";
-    "acl add _all <Topic> <Action> <Access>" => access::give_all, "Add $all acl";
-    "acl del clientid <Clientid> <Topic>" => access::take_client_id, "Delete clientid acl";
-    "acl del username <Username> <Topic>" => access::take_username, "Delete username acl";
-    "acl del _all <Topic>" => access::take_all, "Delete $all acl";
+    "user list" => |call| access::list_users(call, access::USERNAMES), "List username auth rules";
+    "user add <Username> <Password>" => |call| access::add_user(call, access::USERNAMES), "Add username auth rule";
+    "user update <Username> <NewPassword>" => |call| access::update_user(call, access::USERNAMES), "Update username auth rule";
+    "user delete <Username>" => |call| access::delete_user(call, access::USERNAMES), "Delete username auth rule";
+    "user del <Username>" => |call| access::delete_user(call, access::USERNAMES), "";
+    "clientid list" => |call| access::list_users(call, access::CLIENT_IDS), "List clientid auth rules";
+    "clientid add <ClientId> <Password>" => |call| access::add_user(call, access::CLIENT_IDS), "Add clientid auth rule";
+    "clientid update <ClientId> <NewPassword>" => |call| access::update_user(call, access::CLIENT_IDS), "Update clientid auth rule";
+    "clientid delete <ClientId>" => |call| access::delete_user(call, access::CLIENT_IDS), "Delete clientid auth rule";
+    "clientid del <ClientId>" => |call| access::delete_user(call, access::CLIENT_IDS), "";
+    "acl list" => |call| access::rights(call, ""), "List all acls";
+    "acl list clientid" => |call| access::rights(call, "/clientid"), "List clientid acls";
+    "acl list username" => |call| access::rights(call, "/username"), "List username acls";
+    "acl list _all" => |call| access::rights(call, "/$all"), "List $all acls";
+    "acl show clientid <Clientid>" => |call| access::rights_of(call, "clientid"), "Lookup clientid acl detail";
+    "acl show username <Username>" => |call| access::rights_of(call, "username"), "Lookup username acl detail";
+    "acl add clientid <Clientid> <Topic> <Action> <Access>" => |call| access::give(call, Some("clientid")), "Add clientid acl";
+    "acl add username <Username> <Topic> <Action> <Access>" => |call| access::give(call, Some("username")), "Add username acl";
+    "acl add _all <Topic> <Action> <Access>" => |call| access::give(call, None), "Add $all acl";
+    "acl del clientid <Clientid> <Topic>" => |call| access::take_back(call, "clientid"), "Delete clientid acl";
+    "acl del username <Username> <Topic>" => |call| access::take_back(call, "username"), "Delete username acl";
+    "acl del _all <Topic>" => |call| access::take_back(call, "$all"), "Delete $all acl";
     "acl cache-clean all" => access::clean_cache, "Clears acl cache on all nodes";
     "acl cache-clean node <Node>" => access::clean_cache_of_node, "Clears acl cache on given node";
     "acl cache-clean <ClientId>" => access::clean_cache_of_client, "Clears acl cache for given client";

@@ -23,7 +23,7 @@ use super::wire::AsyncWire;
 use super::{
     ACCESS, ASK_API, ASK_SYNC, CAST_TELL, CLIENTS, ControlMessage, GROUPS, RETAINED, ROUTES, Waiting, to_all,
 };
-use crate::access::{AccessStore, Kind};
+use crate::access::AccessStore;
 use crate::inbox::Sender;
 use crate::retained::RetainedStore;
 use crate::shard::{ClientEvent, Clock, LaneIn, PeerChange, ShardHandle, ShardMessage, Shared, home};
@@ -403,23 +403,6 @@ impl NodeFx {
         self.data_dir.join("backup")
     }
 
-    /// Those who have been banned go, and what clients may is asked anew where it has changed.
-    pub(super) fn tell_access(&mut self) {
-        for (kind, who) in self.access.take_banned() {
-            tracing::info!(kind = kind.word(), who, "banned");
-            to_all(&self.shards, || {
-                let who = who.clone();
-                ShardMessage::Do(Box::new(move |worker| {
-                    let (machine, fx, now) = worker.machine();
-                    machine.kick_all(|client| is_meant(kind, &who, client), now, fx);
-                }))
-            });
-        }
-        if self.access.take_rights_changed() {
-            recheck(&self.shards);
-        }
-    }
-
     /// Copies the members' record, the retained messages and the records about access to the backup folder, then empties the store.
     pub(super) fn move_data_aside(&mut self) {
         self.release_records();
@@ -634,25 +617,6 @@ impl Effects for NodeFx {
     fn event(&mut self, event: Event) {
         self.events.push(event);
     }
-}
-
-fn is_meant(kind: Kind, who: &str, client: &broker::Identified<'_>) -> bool {
-    match kind {
-        Kind::ClientId => client.client_id == who,
-        Kind::Username => client.username == Some(who),
-        Kind::PeerHost => client.peer.ip().to_canonical().to_string() == who,
-        Kind::All => false,
-    }
-}
-
-/// Lets every shard ask anew what its clients may.
-pub fn recheck(shards: &[ShardHandle]) {
-    to_all(shards, || {
-        ShardMessage::Do(Box::new(|worker| {
-            let (machine, fx, now) = worker.machine();
-            machine.recheck(now, fx);
-        }))
-    });
 }
 
 /// Writes a file so that after a power cut either the old or the new content is there.

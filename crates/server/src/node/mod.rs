@@ -1,6 +1,7 @@
 //! The control thread: it drives the `cluster::Node` machine, is the only writer of `Interest`, makes the
 //! connections between nodes, and answers questions about the node. It knows clients only by name.
 
+mod access;
 mod bus;
 mod effects;
 mod probe;
@@ -28,8 +29,9 @@ use crate::shard::{Clock, Note, ShardHandle, ShardMessage, Shared};
 use crate::stream::Wire;
 use crate::whole::AllOrNothing;
 
+pub use access::recheck;
 pub use bus::{BusSettings, accept};
-pub use effects::{NodeFx, STATE_FILE, recheck};
+pub use effects::{NodeFx, STATE_FILE};
 pub use probe::Prober;
 
 /// filter → nothing.

@@ -5,8 +5,8 @@ use crate::access::{Ban, Kind, Right, User, passwords};
 use crate::api::Secret;
 use crate::api::shapes::{Banned, Module, RightShape, UserShape};
 
-impl Operator {
-    pub(super) fn all_banned(&self, page: Page) -> Listing<Banned> {
+impl api::Access for Operator {
+    async fn banned(&self, page: Page) -> Result<Listing<Banned>, Refusal> {
         let lists = self.gate.lists();
         let shape = |(kind, who, ban): (Kind, &str, &Ban)| Banned {
             kind: kind.word().into(),
@@ -16,10 +16,10 @@ impl Operator {
             at: Some(ban.at),
             until: ban.until,
         };
-        page.of(lists.bans(now_secs()).into_iter().map(shape))
+        Ok(page.of(lists.bans(now_secs()).into_iter().map(shape)))
     }
 
-    pub(super) async fn add_ban(&self, ban: Banned) -> Result<(), Refusal> {
+    async fn ban(&self, ban: Banned) -> Result<(), Refusal> {
         let key = Ban::key(Kind::parse(&ban.kind).unwrap_or(Kind::ClientId), &ban.who);
         let ban = Ban {
             by: ban.by.unwrap_or_else(|| "user".into()),
@@ -30,30 +30,24 @@ impl Operator {
         self.write_access(key, Some(json!(ban))).await
     }
 
-    pub(super) async fn remove_ban(&self, kind: Kind, who: String) -> Result<bool, Refusal> {
+    async fn unban(&self, kind: Kind, who: String) -> Result<bool, Refusal> {
         let key = Ban::key(kind, &who);
         let found = self.gate.lists().bans(now_secs()).iter().any(|(k, w, _)| Ban::key(*k, w) == key);
         self.remove_if(found, key).await
     }
 
-    pub(super) fn all_users(&self, kind: Kind, page: Page) -> Listing<UserShape> {
+    async fn users(&self, kind: Kind, page: Page) -> Result<Listing<UserShape>, Refusal> {
         let lists = self.gate.lists();
         let name = |name: &str, of: Kind| (kind == of).then(|| name.to_owned());
         let all: Vec<_> = lists.users().into_iter().filter(|(k, ..)| *k == kind).collect();
-        page.of(all.into_iter().map(|(_, user, known)| UserShape {
+        Ok(page.of(all.into_iter().map(|(_, user, known)| UserShape {
             username: name(user, Kind::Username),
             clientid: name(user, Kind::ClientId),
             created_at_ms: known.created_at,
-        }))
+        })))
     }
 
-    pub(super) async fn put_user(
-        &self,
-        kind: Kind,
-        name: String,
-        secret: Secret,
-        new: bool,
-    ) -> Result<bool, Refusal> {
+    async fn set_user(&self, kind: Kind, name: String, secret: Secret, new: bool) -> Result<bool, Refusal> {
         if self.has_user(kind, &name) == new {
             return Ok(false);
         }
@@ -73,31 +67,27 @@ impl Operator {
         Ok(true)
     }
 
-    fn has_user(&self, kind: Kind, name: &str) -> bool {
-        self.gate.lists().user(kind, name).is_some()
-    }
-
-    pub(super) async fn remove_user(&self, kind: Kind, name: String) -> Result<bool, Refusal> {
+    async fn delete_user(&self, kind: Kind, name: String) -> Result<bool, Refusal> {
         self.remove_if(self.has_user(kind, &name), User::key(kind, &name)).await
     }
 
-    pub(super) fn all_rights(
+    async fn rights(
         &self,
         kind: Option<Kind>,
         name: Option<String>,
         page: Page,
-    ) -> Listing<RightShape> {
+    ) -> Result<Listing<RightShape>, Refusal> {
         let lists = self.gate.lists();
         let meant = |(of, who, _): &(Kind, &str, &Right)| {
             kind.is_none_or(|kind| kind == *of) && name.as_deref().is_none_or(|name| name == *who)
         };
         let all: Vec<_> = lists.rights().into_iter().filter(meant).collect();
-        page.of(all
+        Ok(page.of(all
             .into_iter()
-            .map(|(kind, name, right)| RightShape::new(kind, name, &right.topic, right.action, right.allow)))
+            .map(|(kind, name, right)| RightShape::new(kind, name, &right.topic, right.action, right.allow))))
     }
 
-    pub(super) async fn add_right(&self, shape: RightShape) -> Result<(), Refusal> {
+    async fn give_right(&self, shape: RightShape) -> Result<(), Refusal> {
         let allow = match shape.access.as_str() {
             "allow" => true,
             "deny" => false,
@@ -110,15 +100,49 @@ impl Operator {
         self.write_access(key, Some(json!(right))).await
     }
 
-    pub(super) async fn remove_right(
-        &self,
-        kind: Kind,
-        name: String,
-        topic: String,
-    ) -> Result<bool, Refusal> {
+    async fn delete_right(&self, kind: Kind, name: String, topic: String) -> Result<bool, Refusal> {
         let is_it = |(k, n, right): &(Kind, &str, &Right)| (*k, *n) == (kind, &*name) && right.topic == topic;
         let found = self.gate.lists().rights().iter().any(is_it);
         self.remove_if(found, Right::key(kind, &name, &topic)).await
+    }
+
+    async fn clean_acl_cache(&self, at: At, clientid: Option<String>) -> Result<bool, Refusal> {
+        let all = self.answers::<bool>(at, Question::CleanAclCache(clientid)).await?;
+        Ok(all.into_iter().any(|(_, done)| done))
+    }
+
+    fn modules(&self) -> Vec<Module> {
+        vec![Module {
+            name: crate::access::FILE_MODULE.into(),
+            description: "EMQ X Internal ACL Module".into(),
+            active: self.gate.has_file(),
+        }]
+    }
+
+    async fn reload_module(&self, name: String) -> Result<(), Refusal> {
+        if name != crate::access::FILE_MODULE {
+            return Err(Refusal::new(
+                Code::Unknown,
+                "not_found",
+                format!("there is no module {name} to reload"),
+            ));
+        }
+        match self.gate.reload() {
+            Ok(rules) => {
+                tracing::info!(rules, "the access rules have been read anew");
+                crate::node::recheck(&self.shards);
+                Ok(())
+            }
+            Err(why) => {
+                Err(Refusal::new(Code::Unknown, "bad_rules", format!("the old rules stay in force: {why}")))
+            }
+        }
+    }
+}
+
+impl Operator {
+    fn has_user(&self, kind: Kind, name: &str) -> bool {
+        self.gate.lists().user(kind, name).is_some()
     }
 
     async fn remove_if(&self, found: bool, key: Vec<u8>) -> Result<bool, Refusal> {
@@ -148,34 +172,6 @@ impl Operator {
                     machine.client(&key).is_some()
                 });
                 done.await.unwrap_or(false)
-            }
-        }
-    }
-
-    pub(super) fn all_modules(&self) -> Vec<Module> {
-        vec![Module {
-            name: crate::access::FILE_MODULE.into(),
-            description: "EMQ X Internal ACL Module".into(),
-            active: self.gate.has_file(),
-        }]
-    }
-
-    pub(super) fn reload(&self, name: &str) -> Result<(), Refusal> {
-        if name != crate::access::FILE_MODULE {
-            return Err(Refusal::new(
-                Code::Unknown,
-                "not_found",
-                format!("there is no module {name} to reload"),
-            ));
-        }
-        match self.gate.reload() {
-            Ok(rules) => {
-                tracing::info!(rules, "the access rules have been read anew");
-                crate::node::recheck(&self.shards);
-                Ok(())
-            }
-            Err(why) => {
-                Err(Refusal::new(Code::Unknown, "bad_rules", format!("the old rules stay in force: {why}")))
             }
         }
     }

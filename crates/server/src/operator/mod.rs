@@ -2,7 +2,6 @@
 //! where it is about the whole cluster, from the other nodes.
 
 mod access;
-mod host;
 mod own;
 mod questions;
 

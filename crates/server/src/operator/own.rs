@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::shapes::Verdict;
+use crate::host;
 use crate::listener::Listener;
 
 fn listener_shape(listener: &Listener, running: bool) -> ListenerShape {
@@ -93,6 +94,8 @@ impl Operator {
                 ("bytes.sent", traffic.bytes_sent),
                 ("frames.forwarded", traffic.forwarded),
                 ("frames.dropped", traffic.dropped),
+                ("overload.connects", traffic.turned_away),
+                ("overload.paused", traffic.paused),
             ] {
                 *metrics.entry(name.to_owned()).or_default() += value;
             }

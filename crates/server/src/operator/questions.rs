@@ -1,9 +1,7 @@
 //! The questions of the REST API, answered for the node or for the cluster.
 
 use super::*;
-use crate::access::Kind;
-use crate::api::Secret;
-use crate::api::shapes::{Banned, Module, RightShape, UserShape};
+use crate::host;
 
 impl api::Node for Operator {
     fn name(&self) -> String {
@@ -147,60 +145,6 @@ impl api::Node for Operator {
             .control
             .ask(move |control| topics.iter().filter(|topic| control.delete_retained(topic)).count() as u64);
         Ok(Removal { cleaned: deleted.await.unwrap_or(0) })
-    }
-
-    async fn banned(&self, page: Page) -> Result<Listing<Banned>, Refusal> {
-        Ok(self.all_banned(page))
-    }
-
-    async fn ban(&self, ban: Banned) -> Result<(), Refusal> {
-        self.add_ban(ban).await
-    }
-
-    async fn unban(&self, kind: Kind, who: String) -> Result<bool, Refusal> {
-        self.remove_ban(kind, who).await
-    }
-
-    async fn users(&self, kind: Kind, page: Page) -> Result<Listing<UserShape>, Refusal> {
-        Ok(self.all_users(kind, page))
-    }
-
-    async fn set_user(&self, kind: Kind, name: String, secret: Secret, new: bool) -> Result<bool, Refusal> {
-        self.put_user(kind, name, secret, new).await
-    }
-
-    async fn delete_user(&self, kind: Kind, name: String) -> Result<bool, Refusal> {
-        self.remove_user(kind, name).await
-    }
-
-    async fn rights(
-        &self,
-        kind: Option<Kind>,
-        name: Option<String>,
-        page: Page,
-    ) -> Result<Listing<RightShape>, Refusal> {
-        Ok(self.all_rights(kind, name, page))
-    }
-
-    async fn give_right(&self, right: RightShape) -> Result<(), Refusal> {
-        self.add_right(right).await
-    }
-
-    async fn delete_right(&self, kind: Kind, name: String, topic: String) -> Result<bool, Refusal> {
-        self.remove_right(kind, name, topic).await
-    }
-
-    async fn clean_acl_cache(&self, at: At, clientid: Option<String>) -> Result<bool, Refusal> {
-        let all = self.answers::<bool>(at, Question::CleanAclCache(clientid)).await?;
-        Ok(all.into_iter().any(|(_, done)| done))
-    }
-
-    fn modules(&self) -> Vec<Module> {
-        self.all_modules()
-    }
-
-    async fn reload_module(&self, name: String) -> Result<(), Refusal> {
-        self.reload(&name)
     }
 
     async fn vm(&self) -> Result<Vm, Refusal> {

@@ -37,8 +37,8 @@ pub struct Conn {
     pub slow: bool,
     /// The machine has paused it while bytes waited, read or unread.
     pub held: bool,
-    /// It is not read until memory is less short.
-    pub crammed: bool,
+    /// Nothing is read from it before: it sent too fast, or more than there is memory for.
+    pub rests_until: Now,
     /// Bytes may wait that no poll announces.
     pub ready: bool,
     /// The client sends no more: what has come is read to its end.
@@ -93,7 +93,7 @@ impl Awaits {
     }
 
     /// The phase in which that is waited for.
-    pub fn from(self, now: Now, listener: &Listener) -> Phase {
+    pub fn phase(self, now: Now, listener: &Listener) -> Phase {
         let limit = match self {
             Awaits::Announcement => listener.proxy_limit.unwrap_or_default(),
             Awaits::Handshake => listener.handshake_limit,
@@ -133,11 +133,6 @@ pub enum Flushed {
 }
 
 impl Conn {
-    /// Until when nothing is read from it, as it sent too fast.
-    pub fn rests_until(&self, now: Now) -> Option<Now> {
-        self.paced.as_ref().map(|paced| paced.rests_until).filter(|until| *until > now)
-    }
-
     /// Keeps more bytes of a packet that has not come whole. Before the login never in more room than a
     /// CONNECT may have.
     pub fn keep(&mut self, bytes: &[u8]) {
@@ -156,7 +151,7 @@ impl Conn {
         if matches!(self.phase, Phase::Greeting { awaits: Awaits::Handshake, .. })
             && !self.stream.is_handshaking()
         {
-            self.phase = Awaits::Connect.from(now, &self.listener);
+            self.phase = Awaits::Connect.phase(now, &self.listener);
         }
     }
 

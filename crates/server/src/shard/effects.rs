@@ -36,6 +36,10 @@ pub struct Traffic {
     pub forwarded: u64,
     /// Frames that a full or absent lane, or a sibling that does not keep up, did not take.
     pub dropped: u64,
+    /// Connections refused because the node was short of memory, or had too many passwords to compare.
+    pub turned_away: u64,
+    /// How often a connection before 5.0 was not read for a while because the node was short of memory.
+    pub paused: u64,
 }
 
 /// The driver's side of [`Effects`].

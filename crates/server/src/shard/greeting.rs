@@ -1,7 +1,7 @@
 //! The first packet of a connection: a CONNECT, small enough, and whose home it is.
 
-use broker::ConnInfo;
 use broker::settings::Logins;
+use broker::{ConnInfo, Pressure};
 use mqtt::packet::{Connect, kind};
 use mqtt::session::{Caller, Out, refuse};
 use mqtt::{Frame, Reason, Version, frame};
@@ -113,6 +113,9 @@ fn admit(
     fits: Option<bool>,
     shared: &Shared,
 ) -> Admit {
+    if shared.memory.pressure() >= Pressure::Admission {
+        return Admit::No(Reason::ServerBusy);
+    }
     let lists = shared.gate.lists();
     let now = super::Clock::epoch().0 / 1_000;
     if listener.zone.ban && lists.is_banned(client_id, connect.username, peer.ip(), now) {

@@ -67,10 +67,6 @@ pub struct Pace {
 pub struct Paced {
     messages: Option<Bucket>,
     bytes: Vec<Bucket>,
-    /// It is not read before.
-    pub rests_until: Now,
-    /// It waits to be read again.
-    pub is_listed: bool,
 }
 
 impl Paced {
@@ -81,16 +77,14 @@ impl Paced {
             return None;
         }
         let messages = pace.messages.map(Bucket::new);
-        Some(Box::new(Paced { messages, bytes, rests_until: Now(0), is_listed: false }))
+        Some(Box::new(Paced { messages, bytes }))
     }
 
-    /// A packet has come.
-    pub fn packet(&mut self, is_message: bool, bytes: usize, now: Now) {
+    /// A packet has come: until when nothing more is to be read, if that was too much.
+    pub fn packet(&mut self, is_message: bool, bytes: usize, now: Now) -> Option<Now> {
         let counted = self.messages.as_mut().filter(|_| is_message).and_then(|m| m.take(1, now));
         let measured = self.bytes.iter_mut().filter_map(|b| b.take(bytes as u64, now)).max();
-        if let Some(until) = counted.max(measured) {
-            self.rests_until = until;
-        }
+        counted.max(measured)
     }
 }
 
@@ -140,12 +134,9 @@ mod tests {
         let rate = |amount, secs| Some(Rate { amount, per: Duration::from_secs(secs) });
         let pace = Pace { messages: rate(1, 1), bytes: [rate(100, 1), None], ..Pace::default() };
         let mut paced = Paced::new(&pace).unwrap();
-        paced.packet(true, 10, Now(1000));
-        assert_eq!(paced.rests_until, Now(0));
-        paced.packet(true, 10, Now(1000));
-        assert_eq!(paced.rests_until, Now(2000));
-        paced.packet(false, 280, Now(1000));
-        assert_eq!(paced.rests_until, Now(3000));
+        assert_eq!(paced.packet(true, 10, Now(1000)), None);
+        assert_eq!(paced.packet(true, 10, Now(1000)), Some(Now(2000)));
+        assert_eq!(paced.packet(false, 280, Now(1000)), Some(Now(3000)));
         assert!(Paced::new(&Pace::default()).is_none() && Quota::new(&Pace::default()).is_none());
     }
 }

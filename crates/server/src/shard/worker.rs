@@ -43,6 +43,8 @@ const SLOW_BYTES: usize = 512 << 10;
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Bytes of records that may wait for the disk.
 const DISK_BYTES_MAX: usize = 64 << 20;
+/// How long a connection rests whose message there is no memory for.
+const CRAMMED_MS: u64 = 50;
 /// How long a password may wait to be compared.
 const CHECK_LIMIT_MS: u64 = 15_000;
 /// How long a connection may take to take its last bytes.
@@ -70,12 +72,10 @@ pub struct Worker {
     crowded: Vec<usize>,
     /// Connections that may have something to read.
     ready: Vec<u32>,
-    /// Connections that sent too fast, and when they are read again.
+    /// Connections that are not read for a while, and until when.
     resting: Vec<(Now, u32)>,
     swept_at: Now,
     flapping: Flapping,
-    /// Connections that are not read until memory is less short.
-    crammed: Vec<u32>,
     /// Passwords given to be compared.
     checks: u64,
     stopping: bool,
@@ -111,7 +111,6 @@ impl Worker {
             resting: Vec::new(),
             swept_at: Now(0),
             flapping: Flapping::default(),
-            crammed: Vec::new(),
             checks: 0,
             stopping: false,
         }
@@ -134,7 +133,7 @@ impl Worker {
 
     /// How long nothing need be done.
     fn patience(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || !self.crammed.is_empty() {
+        if !self.ready.is_empty() {
             return Some(LOOK_AGAIN);
         }
         let now = self.shared.clock.now();
@@ -163,7 +162,6 @@ impl Worker {
         }
         self.take_events(events, now);
         self.end_rests(now);
-        self.read_the_crammed();
         let mut more = self.read_lanes(now);
         if self.may_read() {
             more |= self.read_ready(now);
@@ -307,16 +305,15 @@ impl Worker {
         cluster::Now::new(now.0, self.fx.epoch.0)
     }
 
-    /// A connection sent too fast.
+    /// Nothing is read from a connection for a while.
     fn rest(&mut self, at: u32, until: Now) {
-        if let Some(paced) = &mut self.conns[at as usize].paced
-            && !std::mem::replace(&mut paced.is_listed, true)
-        {
+        if let Some(conn) = self.conns.get_mut(at as usize) {
+            conn.rests_until = until;
             self.resting.push((until, at));
         }
     }
 
-    /// Connections that sent too fast and have waited long enough are read again.
+    /// Connections that have rested long enough are read again.
     fn end_rests(&mut self, now: Now) {
         let (conns, ready) = (&mut self.conns, &mut self.ready);
         self.resting.retain(|(until, at)| {
@@ -324,31 +321,13 @@ impl Worker {
                 return true;
             }
             // Another connection may have the number by now: it is read once for nothing.
-            if let Some(conn) = conns.get_mut(*at as usize) {
-                if let Some(paced) = &mut conn.paced {
-                    paced.is_listed = false;
-                }
-                if !std::mem::replace(&mut conn.ready, true) {
-                    ready.push(*at);
-                }
+            if let Some(conn) = conns.get_mut(*at as usize)
+                && !std::mem::replace(&mut conn.ready, true)
+            {
+                ready.push(*at);
             }
             false
         });
-    }
-
-    /// Connections whose messages there was no room for are read again when there is.
-    fn read_the_crammed(&mut self) {
-        if self.crammed.is_empty() || self.shared.memory.pressure() >= Pressure::Refuse {
-            return;
-        }
-        for at in self.crammed.drain(..) {
-            // Another connection may have the number by now: it is read once for nothing.
-            let Some(conn) = self.conns.get_mut(at as usize) else { continue };
-            conn.crammed = false;
-            if !std::mem::replace(&mut conn.ready, true) {
-                self.ready.push(at);
-            }
-        }
     }
 
     /// The clients for which most is kept, with the bytes.
@@ -373,15 +352,14 @@ impl Worker {
 
     fn read(&mut self, at: u32, now: Now) {
         let Some(conn) = self.conns.get_mut(at as usize) else { return };
-        if self.fx.output(ConnId(at)).paused || conn.crammed || matches!(conn.check, Check::Going(_)) {
+        if self.fx.output(ConnId(at)).paused || matches!(conn.check, Check::Going(_)) {
             // The machine, or whoever compares passwords, says when it goes on.
             conn.ready = false;
             conn.held = true;
             return;
         }
-        if let Some(until) = conn.rests_until(now) {
+        if conn.rests_until > now {
             conn.ready = false;
-            self.rest(at, until);
             return;
         }
         if std::mem::take(&mut conn.held) {
@@ -477,13 +455,8 @@ impl Worker {
                     if output.ended.is_some() {
                         return bytes.len();
                     }
-                    if output.paused || conn.crammed {
+                    if output.paused || conn.rests_until > now {
                         conn.held = true;
-                        return used;
-                    }
-                    if let Some(until) = conn.rests_until(now) {
-                        conn.held = true;
-                        self.rest(at, until);
                         return used;
                     }
                     let limit = conn.listener.zone.packet_bytes_max as usize;
@@ -499,17 +472,18 @@ impl Worker {
                         conn.version != Version::V5 && frame.kind == kind::PUBLISH && frame.flags & 6 != 0;
                     if refuses && self.shared.memory.pressure() >= Pressure::Refuse {
                         conn.held = true;
-                        conn.crammed = true;
-                        self.crammed.push(at);
-                        self.shard.count_overload(false);
+                        self.fx.traffic.paused += 1;
+                        self.rest(at, now.plus(CRAMMED_MS));
                         return used;
                     }
-                    if let Some(paced) = &mut conn.paced {
-                        paced.packet(frame.kind == kind::PUBLISH, frame.length, now);
-                    }
+                    let is_message = frame.kind == kind::PUBLISH;
+                    let rests = conn.paced.as_mut().and_then(|p| p.packet(is_message, frame.length, now));
                     match Packet::decode_from_client(conn.version, &frame) {
                         Ok(packet) => self.shard.packet(conn_id, packet, now, &mut self.fx),
                         Err(reason) => self.shard.malformed(conn_id, reason, now, &mut self.fx),
+                    }
+                    if let Some(until) = rests {
+                        self.rest(at, until);
                     }
                     used += frame.length;
                 }

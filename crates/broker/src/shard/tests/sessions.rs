@@ -407,3 +407,39 @@ fn all_clients_are_told_when_the_node_stops_or_joins() {
     assert_eq!(m.shard.gauges().sessions, 0);
     assert!(m.driver.tickets.iter().all(|(e, _)| *e == Extent::Node));
 }
+
+#[test]
+fn who_is_banned_goes_also_while_it_waits_for_its_session() {
+    let mut world = World::new(2, 1);
+    let _old = world.connect(0, "x", KEPT);
+    let other = world.connect(1, "y", KEPT);
+    world.machines[0].up = false;
+    let waits = world.connect(1, "x", KEPT);
+    world.got(other);
+    let m = &mut world.machines[1];
+    m.shard.ban(|client| client.client_id == "x" || client.client_id == "y", Now(0), &mut m.driver);
+    assert_eq!(world.got(waits), ["CONNACK banned"]);
+    assert_eq!(world.closed(waits), Some(Cause::Refused(Reason::Banned)));
+    assert_eq!(world.got(other), ["DISCONNECT administrative_action"]);
+}
+
+#[test]
+fn the_client_for_which_most_is_kept_is_the_first_to_go() {
+    let mut world = World::new(1, 1);
+    let (less, more) = (world.connect(0, "less", KEPT), world.connect(0, "more", KEPT));
+    let publisher = world.connect(0, "p", OLD);
+    for c in [less, more] {
+        world.got(c);
+        world.subscribe(c, "t", 1);
+        world.lose(c);
+    }
+    let m = &mut world.machines[0];
+    assert!(m.shard.subscribe_for("more", "u", mqtt::QoS::AtLeastOnce, &mut m.driver));
+    world.publish(publisher, "t", "12345", 1);
+    world.publish(publisher, "u", "12345", 1);
+    let m = &mut world.machines[0];
+    let greediest: Vec<_> = m.shard.greediest(9, |_| 0).into_iter().map(|(id, _)| id.to_string()).collect();
+    assert_eq!(greediest, ["more", "less"]);
+    m.shard.evict("more", Now(0), &mut m.driver);
+    assert!(m.shard.client("more").is_none() && m.shard.stats().overload_clients == 1);
+}

@@ -74,7 +74,7 @@ impl Worker {
             listener.release("poll_error");
             return None;
         }
-        let phase = Awaits::first(&mut stream).from(now, &listener);
+        let phase = Awaits::first(&mut stream).phase(now, &listener);
         entry.insert(Conn {
             stream,
             partial: bytes,
@@ -88,7 +88,7 @@ impl Worker {
             held: false,
             ready: true,
             hung_up: false,
-            crammed: false,
+            rests_until: Now(0),
             paced: None,
         });
         self.fx.open(ConnId(at));
@@ -102,7 +102,7 @@ impl Worker {
         match conn.stream.announced() {
             Ok(announced) => {
                 conn.peer = announced.and_then(|announced| announced.peer).unwrap_or(conn.peer);
-                conn.phase = Awaits::first(&mut conn.stream).from(now, &conn.listener);
+                conn.phase = Awaits::first(&mut conn.stream).phase(now, &conn.listener);
                 true
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {

@@ -22,10 +22,6 @@ impl Worker {
                 self.move_home(conn, bytes.to_vec(), shard);
                 None
             }
-            Greeting::Check { caller, .. } if self.shared.memory.pressure() >= Pressure::Admission => {
-                self.turn_away(at, caller, now);
-                None
-            }
             Greeting::Check { caller, secrets, password } => {
                 self.check(at, caller, secrets, password, now);
                 None
@@ -38,15 +34,12 @@ impl Worker {
             }
             Greeting::Welcome(welcome) => {
                 let greeting::Welcome { connect, info, bytes } = *welcome;
-                if self.shared.memory.pressure() >= Pressure::Admission {
-                    self.turn_away(at, Caller::from(&connect), now);
-                    return None;
-                }
                 if let Some(policy) = listener.flapping
                     && self.flapping.is_too_often(&info.client_id, policy, now)
                 {
                     self.ban_flapping(&info.client_id, policy);
-                    self.refuse(at, Caller::from(&connect), Reason::Banned, now);
+                    refuse(&connect, Reason::Banned, &mut out);
+                    self.refuse(at, Reason::Banned, out, now);
                     return None;
                 }
                 let conn = &mut self.conns[at as usize];
@@ -62,10 +55,7 @@ impl Worker {
                 Some(bytes)
             }
             Greeting::Refused(reason) => {
-                tracing::debug!(peer = %conn.peer, reason = reason.words(), "a client was refused");
-                self.fx.output(ConnId(at)).out = out;
-                self.fx.refuse(ConnId(at), reason);
-                conn.phase = Conn::closing(now.plus(LINGER_MS));
+                self.refuse(at, reason, out, now);
                 None
             }
         }
@@ -85,7 +75,9 @@ impl Worker {
             let give_up_at = now.plus(CHECK_LIMIT_MS);
             conn.phase = Phase::Greeting { awaits: Awaits::Connect, give_up_at };
         } else {
-            self.refuse(at, caller, Reason::ServerBusy, now);
+            let mut out = Out::default();
+            refuse(caller, Reason::ServerBusy, &mut out);
+            self.refuse(at, Reason::ServerBusy, out, now);
         }
     }
 
@@ -102,19 +94,14 @@ impl Worker {
         }
     }
 
-    /// Memory is short: who comes now may come again later.
-    fn turn_away(&mut self, at: u32, caller: Caller, now: Now) {
-        self.shard.count_overload(true);
-        self.refuse(at, caller, Reason::ServerBusy, now);
-    }
-
-    /// A connection that the machine does not know ends with a word of why.
-    fn refuse(&mut self, at: u32, caller: Caller, reason: Reason, now: Now) {
-        let mut out = Out::default();
-        refuse(caller, reason, &mut out);
+    /// A connection that the machine does not know ends, after a word of why if `out` has one.
+    fn refuse(&mut self, at: u32, reason: Reason, out: Out, now: Now) {
+        let conn = &mut self.conns[at as usize];
+        tracing::debug!(peer = %conn.peer, reason = reason.words(), "a client was refused");
+        self.fx.traffic.turned_away += u64::from(reason == Reason::ServerBusy);
         self.fx.output(ConnId(at)).out = out;
         self.fx.refuse(ConnId(at), reason);
-        self.conns[at as usize].phase = Conn::closing(now.plus(LINGER_MS));
+        conn.phase = Conn::closing(now.plus(LINGER_MS));
     }
 
     fn ban_flapping(&mut self, client_id: &str, policy: FlappingPolicy) {
