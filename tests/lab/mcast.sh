@@ -26,3 +26,15 @@ for i in 1 2 3 4 5; do
 	$NET exec cli bash -c "head -c $((i * 200)) /dev/urandom >/dev/udp/$($NET addr s1)/4369"
 done 2>/dev/null || true
 all_see "s1 s2 s3" "$(status $s1 $s2 $s3)"
+
+echo "-- IPv6, on the interface that has the address"
+for h in s4 s5; do
+	stop $h
+	rm -rf "$DIR/$h/data"/*
+	set_key "$DIR/$h/etc/emqx.conf" cluster.name six
+	set_key "$DIR/$h/etc/emqx.conf" node.cookie six
+	set_key "$DIR/$h/etc/emqx.conf" cluster.mcast.addr ff15::4369
+	set_key "$DIR/$h/etc/emqx.conf" cluster.mcast.iface "$($NET exec $h ip -6 -o addr show dev eth0 scope global | sed 's|.*inet6 \([^/]*\)/.*|\1|')"
+	start $h
+done
+all_see "s4 s5" "$(status emqx@s4.emqx.io emqx@s5.emqx.io)"

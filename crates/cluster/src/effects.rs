@@ -91,8 +91,8 @@ pub trait Effects {
     /// The node had counted this one as down while this one went on: words to it by [`crate::Node::cast`] may be
     /// lost. What waits for an answer to such a word has to be said again.
     fn interrupted(&mut self, node: NodeId);
-    /// The node serves (again): what is held of its tables counts, as one step.
-    fn unmasked(&mut self, node: NodeId);
+    /// The node serves (again), in that run of it: what is held of its tables counts, as one step.
+    fn unmasked(&mut self, node: NodeId, incarnation: Incarnation);
 
     /// The records of a replicated map; `None` for one that this version does not know.
     fn records(&mut self, map: MapId) -> Option<&mut dyn Records>;

@@ -8,8 +8,8 @@ use broker::retained::{Limits, Retained};
 use broker::routes::{Change, GroupCount, Interest, Place};
 use cluster::replica::{Buckets, Clock, Origin};
 use cluster::{
-    Asked, Cause, CommandId, DialId, Effects, Event, LinkId, MapId, NodeId, NodeName, Outcome, Records,
-    RequestId, Stamp, TableId, VisitEntries, VisitRecords, Wipe,
+    Asked, Cause, CommandId, DialId, Effects, Event, Incarnation, LinkId, MapId, NodeId, NodeName, Outcome,
+    Records, RequestId, Stamp, TableId, VisitEntries, VisitRecords, Wipe,
 };
 
 /// Filter → nothing.
@@ -46,7 +46,7 @@ pub enum ShardMessage {
     PeerRelease { peer: Place, client: String },
     PeerMasked(Place),
     PeerInterrupted(Place),
-    PeerUnmasked(Place),
+    PeerUnmasked(Place, Incarnation),
     PeerForgotten(Place),
 }
 
@@ -106,8 +106,8 @@ pub struct Control {
     swept: BTreeMap<(NodeId, TableId), BTreeSet<Vec<u8>>>,
     pub slots: BTreeMap<NodeId, u16>,
     next_slot: u16,
-    /// Peers that serve.
-    pub serving: BTreeSet<NodeId>,
+    /// Peers that serve, and in which run of theirs.
+    pub serving: BTreeMap<NodeId, Incarnation>,
     pub interest: Interest,
     pub shelf: Shelf,
     pub clock: Clock,
@@ -145,7 +145,7 @@ impl Control {
             swept: BTreeMap::new(),
             slots: BTreeMap::new(),
             next_slot: 0,
-            serving: BTreeSet::new(),
+            serving: BTreeMap::new(),
             interest: Interest::new(3),
             shelf: Shelf { retained: Retained::new(Limits::default()), unsynced: Vec::new() },
             clock: Clock::default(),
@@ -296,7 +296,7 @@ impl Effects for Control {
     }
 
     fn masked(&mut self, node: NodeId) {
-        assert!(self.serving.remove(&node), "only a node that serves is masked");
+        assert!(self.serving.remove(&node).is_some(), "only a node that serves is masked");
         let place = Place::peer(self.slot(node));
         self.interest.apply(&Change::Mask { place });
         self.each_shard(|| ShardMessage::PeerMasked(place));
@@ -307,11 +307,14 @@ impl Effects for Control {
         self.each_shard(|| ShardMessage::PeerInterrupted(place));
     }
 
-    fn unmasked(&mut self, node: NodeId) {
-        assert!(self.serving.insert(node), "only a node that does not serve is unmasked");
+    fn unmasked(&mut self, node: NodeId, incarnation: Incarnation) {
+        assert!(
+            self.serving.insert(node, incarnation).is_none(),
+            "only a node that does not serve is unmasked"
+        );
         let place = Place::peer(self.slot(node));
         self.interest.apply(&Change::Unmask { place });
-        self.each_shard(|| ShardMessage::PeerUnmasked(place));
+        self.each_shard(|| ShardMessage::PeerUnmasked(place, incarnation));
     }
 
     fn records(&mut self, map: MapId) -> Option<&mut dyn Records> {

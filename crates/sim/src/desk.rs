@@ -53,10 +53,23 @@ pub struct Socket {
 /// The own lane to a peer.
 pub struct LaneOut {
     pub peer: NodeId,
+    /// For which run of the peer it holds frames.
+    pub peer_run: Incarnation,
     pub lane: Lane,
     pub link: Option<u64>,
     pub dialling: bool,
     pub retry_at: u64,
+}
+
+impl LaneOut {
+    /// Another run of the peer: what its predecessor has not taken is nothing to it.
+    pub fn renew(&mut self, run: Incarnation) {
+        if self.peer_run < run {
+            self.peer_run = run;
+            self.lane.renew();
+            self.link = None;
+        }
+    }
 }
 
 /// A peer's lane that ends here.

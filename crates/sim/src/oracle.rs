@@ -60,6 +60,9 @@ pub struct Session {
     /// An older session of this client may be left on a node that could not be reached when the client
     /// got a new one, and may come to light again.
     pub ghost: bool,
+    /// There are two, on both sides of a cut: the one that was claimed last will stay, by clocks that may differ,
+    /// and until it is known which nothing is owed.
+    pub forked: bool,
     /// How often each message came, and how often otherwise than with QoS 1.
     pub got: BTreeMap<u64, (u32, u32)>,
     /// The last number by publisher, node of the publisher and its run, topic.
@@ -150,7 +153,7 @@ impl Oracle {
         for client in owes {
             self.counts.owed += 1;
             let session = &mut self.sessions[*client];
-            if !session.got.contains_key(&message) {
+            if !session.forked && !session.got.contains_key(&message) {
                 session.owed.insert(message);
             }
         }
@@ -177,7 +180,8 @@ impl Oracle {
     }
 
     /// A client was let in. `cuts`: the network of this run may be cut, or its processes sleep. `fellows`: the
-    /// node is in the cluster of the one that let it in last.
+    /// node is in the cluster of the one that let it in last. `is_alone`: no other node has a session for it.
+    #[allow(clippy::too_many_arguments, reason = "what the world knows of a client that was let in")]
     pub fn welcome(
         &mut self,
         client: usize,
@@ -185,10 +189,20 @@ impl Oracle {
         present: bool,
         cuts: bool,
         fellows: bool,
+        is_alone: bool,
         now: u64,
     ) {
         let session = &mut self.sessions[client];
         let calm = now.saturating_sub(self.trouble_at) > CALM;
+        if !is_alone && !calm {
+            session.forked = true;
+        } else if std::mem::take(&mut session.forked) {
+            // One of them is left.
+            session.ghost = true;
+            session.owed.clear();
+            session.last.clear();
+            session.filters.values_mut().for_each(|filter| filter.since = None);
+        }
         if !fellows {
             // Each cluster has a session of its own for it, and it may come back to either.
             session.ghost = true;
@@ -220,7 +234,8 @@ impl Oracle {
             let touched = std::mem::take(&mut session.touched);
             let ever = std::mem::take(&mut session.ever);
             let ghost = session.ghost || !calm;
-            *session = Session { epoch, touched, ever, ghost, ..Session::default() };
+            let forked = session.forked;
+            *session = Session { epoch, touched, ever, ghost, forked, ..Session::default() };
         }
         session.alive = true;
         for (node, until) in &mut session.touched {

@@ -126,7 +126,7 @@ impl Process {
         let out = self.workers.iter().flat_map(|w| w.desk.lanes_out.values());
         let acks = out.clone().filter(|l| l.link.is_some()).filter_map(|l| l.lane.wake_at());
         let dials = out
-            .filter(|l| l.link.is_none() && !l.dialling && self.control.serving.contains(&l.peer))
+            .filter(|l| l.link.is_none() && !l.dialling && self.control.serving.contains_key(&l.peer))
             .map(|l| l.retry_at);
         let ins = self.workers.iter().flat_map(|w| w.desk.lanes_in.values());
         let ins = ins.filter(|l| l.link.is_some()).filter_map(|l| l.lane.wake_at());

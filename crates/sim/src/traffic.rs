@@ -175,7 +175,8 @@ pub fn taken(world: &mut World, host: usize, message: u64, attempt: u64) {
                 && let Some(peer) =
                     process.control.peer_in(share.place.number()).filter(|_| share.place.is_peer())
             {
-                wanting.push(peer);
+                // What it knows of a run that has ended counts for nothing.
+                wanting.extend(process.control.serving.get(&peer).map(|run| (peer, *run)));
             }
         });
     }
@@ -191,7 +192,10 @@ pub fn taken(world: &mut World, host: usize, message: u64, attempt: u64) {
             known && (there || (calm && now.saturating_sub(since) > 1_000))
         });
         let seen = session.matching(&topic).any(|(_, filter)| filter.least > QoS::AtMostOnce)
-            && world.hosts[session.host].process.as_ref().is_some_and(|p| wanting.contains(&p.identity().id));
+            && world.hosts[session.host]
+                .process
+                .as_ref()
+                .is_some_and(|p| wanting.contains(&(p.identity().id, p.identity().incarnation)));
         if due || seen {
             owes.push(client);
         }
@@ -225,7 +229,8 @@ pub fn receive(world: &mut World, client: usize, attempt: u64, bytes: &[u8]) {
                 let cuts = world.mix.cuts || world.mix.pauses;
                 let session = &world.oracle.sessions[client];
                 let fellows = session.touched.is_empty() || world.are_fellows(host, session.host);
-                world.oracle.welcome(client, host, present, cuts, fellows, now);
+                let is_alone = !world.has_session_elsewhere(client, host);
+                world.oracle.welcome(client, host, present, cuts, fellows, is_alone, now);
             }
             Seen::Message { topic, payload, qos, retain } => {
                 delivered(world, client, &topic, &payload, qos, retain)

@@ -173,6 +173,14 @@ impl Lane {
         self.greeting = greeting;
     }
 
+    /// The other end is a new one: nothing of what was said to the old one counts any more, a connection to that
+    /// counts as gone, and what is pushed from now on is for the new one.
+    pub fn renew(&mut self) {
+        self.disconnected();
+        self.give_up();
+        self.peer_epoch = None;
+    }
+
     /// The connection is gone. Frames may still be pushed while there is room.
     pub fn disconnected(&mut self) {
         self.link = Link::Down;
@@ -381,11 +389,7 @@ impl Lane {
         let mut resumed = Resumed { fresh: self.peer_epoch != Some(epoch), lost: 0 };
         if resumed.fresh {
             if self.peer_epoch.is_some() {
-                resumed.lost = self.next - self.first;
-                self.stats.lost += resumed.lost;
-                self.buffer.clear();
-                self.start = 0;
-                self.first = self.next;
+                resumed.lost = self.give_up();
             }
             self.peer_epoch = Some(epoch);
             self.taken = 0;
@@ -406,6 +410,17 @@ impl Lane {
         self.greeting.extend_from_slice(&first.to_be_bytes());
         sink.resumed(resumed);
         Ok(())
+    }
+
+    /// Lets go of all frames, for there is nobody any more to take them. Returns how many.
+    fn give_up(&mut self) -> u64 {
+        let lost = self.next - self.first;
+        self.stats.lost += lost;
+        self.buffer.clear();
+        self.start = 0;
+        self.written = 0;
+        self.first = self.next;
+        lost
     }
 
     fn start(&mut self, body: &[u8]) -> Result<(), LaneError> {

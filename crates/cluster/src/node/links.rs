@@ -19,6 +19,9 @@ const CLEANED_EAGER: u64 = 24 * 3_600 * 1_000;
 const PAUSE_CLEANED: u64 = 60_000;
 /// For so long those who do not know that we left are dialled; later they are told when they turn up.
 const FAREWELL_EAGER: u64 = 24 * 3_600 * 1_000;
+/// Whom we have forced out is dialled for a day.
+const FORCED_OUT_EAGER: u64 = 24 * 3_600 * 1_000;
+const PAUSE_FORCED_OUT: u64 = 60_000;
 /// So much later the greater identity dials: rarely do two dials cross.
 const GIVE_WAY: u64 = 150;
 /// A dial that was not answered by then is forgotten.
@@ -179,6 +182,12 @@ impl Node {
         for member in self.own.members.all().filter(|m| m.state == State::Cleaned && !linked(&m.id)) {
             let old = self.now.unix.saturating_sub(member.since) > CLEANED_EAGER;
             wanted.insert(member.name.clone(), if old { PAUSE_CLEANED } else { 0 });
+        }
+        // Who was forced out dials us, unless it has forced us out: then neither would hear of it.
+        let told_of =
+            |m: &&Member| self.now.unix.saturating_sub(m.since) < FORCED_OUT_EAGER && !linked(&m.id);
+        for member in self.own.members.all().filter(|m| m.state == State::ForcedOut).filter(told_of) {
+            wanted.insert(member.name.clone(), PAUSE_FORCED_OUT);
         }
         let news = |f: &&state::Farewell| !f.told && self.now.unix.saturating_sub(f.since) < FAREWELL_EAGER;
         for farewell in self.own.farewells.iter().filter(news) {

@@ -606,9 +606,15 @@ impl Node {
 
     pub(super) fn take_members(&mut self, from: NodeId, body: &[u8], fx: &mut dyn Effects) {
         let Some((cluster, records)) = read_members(body) else { return };
-        // Whom we hold for gone has nothing to say about who belongs here.
-        let gone = self.own.members.find(from).is_some_and(|m| m.state.is_final());
-        if cluster != self.own.cluster || gone {
+        if cluster != self.own.cluster {
+            return;
+        }
+        let own = self.own.id;
+        let out = records.iter().find(|record| record.id == own && record.state.is_final());
+        // Whom we hold for gone has nothing to say about who belongs here; unless each has forced the other out
+        // while they could not speak: the later word counts.
+        let gone = self.own.members.find(from).filter(|m| m.state.is_final()).map(|m| m.stamp);
+        if gone.is_some_and(|stamp| out.is_none_or(|out| out.stamp < stamp)) {
             return;
         }
         // It may have been taken in since it was greeted.
@@ -616,8 +622,7 @@ impl Node {
             self.unsettled |= peer.cluster != cluster;
             peer.cluster = cluster;
         }
-        let own = self.own.id;
-        if let Some(out) = records.iter().find(|record| record.id == own && record.state.is_final()) {
+        if let Some(out) = out {
             // Members that come back may know no other node than this one to hear it from.
             self.own.remember_farewell(out);
             let by = self.peers.get(&from).map_or_else(|| self.own.name.clone(), |peer| peer.name.clone());

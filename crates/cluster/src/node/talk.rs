@@ -160,7 +160,7 @@ impl Node {
             peer.running = true;
             peer.gone = None;
             let name = peer.name.clone();
-            fx.unmasked(id);
+            fx.unmasked(id, incarnation);
             fx.event(Event::Up { id, name, incarnation });
             self.judge_partition(fx);
         }

@@ -184,6 +184,33 @@ fn force_leave_of_a_stopped_member_is_final() {
 }
 
 #[test]
+fn of_two_that_force_one_another_out_while_cut_off_the_later_word_counts() {
+    let mut world = cluster(2, 10);
+    world.retain(0, "k", Some("v"));
+    world.run(500);
+    world.cut(&[0], &[1]);
+    world.run(5_000);
+    for (by, whom) in [(0, 1), (1, 0)] {
+        let name = world.places[whom].name.clone();
+        assert_eq!(world.command_and_wait(by, Command::ForceLeave(name)), Outcome::Done);
+        world.run(1_000);
+    }
+    world.mend();
+    world.run(65_000);
+    world.assert_one_cluster(&[0]);
+    world.assert_one_cluster(&[1]);
+    assert!(matches!(world.places[0].host.wipes.last(), Some(Wipe::ForcedOut { .. })));
+    assert_ne!(world.node(0).identity().cluster, world.node(1).identity().cluster);
+    assert_eq!(
+        world.retained(1, "k").as_deref(),
+        Some("v"),
+        "what the cluster had is with the one that stays"
+    );
+    assert_eq!(world.join(0, 1), Outcome::Done);
+    world.assert_one_cluster(&[0, 1]);
+}
+
+#[test]
 fn membership_survives_restarts_in_every_order() {
     let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
     for (seed, order) in orders.iter().enumerate() {

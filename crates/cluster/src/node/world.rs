@@ -121,7 +121,7 @@ impl Effects for Host {
     fn interrupted(&mut self, node: NodeId) {
         assert!(!self.masked.contains(&node), "only who serves can have been interrupted");
     }
-    fn unmasked(&mut self, node: NodeId) {
+    fn unmasked(&mut self, node: NodeId, _: Incarnation) {
         self.masked.remove(&node);
     }
     fn records(&mut self, map: MapId) -> Option<&mut dyn Records> {

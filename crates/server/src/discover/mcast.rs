@@ -172,20 +172,37 @@ fn bind(reach: &Reach, port: u16) -> io::Result<UdpSocket> {
             socket.set_multicast_ttl_v4(u32::from(reach.ttl))?;
             socket.set_multicast_loop_v4(reach.looped)?;
         }
-        // The system's choice of an interface: in IPv6 one is not chosen by an address.
-        (IpAddr::V6(group), iface) if iface.is_unspecified() => {
+        (IpAddr::V6(group), iface) => {
+            let index = interface(iface)?;
             socket.set_only_v6(true)?;
             socket.bind(&address.into())?;
-            socket.join_multicast_v6(&group, 0)?;
+            socket.join_multicast_v6(&group, index)?;
+            socket.set_multicast_if_v6(index)?;
             socket.set_multicast_hops_v6(u32::from(reach.ttl))?;
             socket.set_multicast_loop_v6(reach.looped)?;
         }
-        _ => {
-            let why = "cluster.mcast.iface does not fit cluster.mcast.addr";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-        }
+        (IpAddr::V4(_), IpAddr::V6(_)) => return Err(unfit(&format!("{} is none of IPv4", reach.iface))),
     }
     UdpSocket::from_std(socket.into())
+}
+
+/// The number of the interface that has the address; 0, the system's choice, for none in particular.
+fn interface(address: IpAddr) -> io::Result<u32> {
+    if address.is_unspecified() {
+        return Ok(0);
+    }
+    let IpAddr::V6(address) = address else { return Err(unfit(&format!("{address} is none of IPv6"))) };
+    // Address, number of the interface, and more, all in hexadecimal digits (proc(5)).
+    let wanted = format!("{:032x}", address.to_bits());
+    let all = std::fs::read_to_string("/proc/net/if_inet6")?;
+    let mut lines = all.lines().map(|line| line.split_ascii_whitespace());
+    let number = lines.find_map(|mut words| (words.next() == Some(&wanted)).then(|| words.next()).flatten());
+    let number = number.and_then(|number| u32::from_str_radix(number, 16).ok());
+    number.ok_or_else(|| unfit(&format!("no interface has the address {address}")))
+}
+
+fn unfit(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("cluster.mcast.iface does not fit: {why}"))
 }
 
 /// Answers callers and notes who is there, for ever.

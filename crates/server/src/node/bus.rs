@@ -18,7 +18,7 @@ use super::wire::AsyncWire;
 use crate::discover::Board;
 use crate::inbox::Sender;
 use crate::settings::ssl_dist;
-use crate::shard::Clock;
+use crate::shard::{Clock, LaneOut};
 use crate::stream::Wire;
 use crate::tls::{self, TlsFiles};
 
@@ -477,9 +477,7 @@ pub async fn dial_data(
         Some(local) => dial(&settings, local, name, Purpose::Data(shard as u16), &clock).await,
         None => Err(Cause::Closed),
     };
-    let (wire, rest) = match dialled {
-        Ok((peer, wire, rest)) if peer.id == node => (Some(Box::new(wire)), rest),
-        Ok(_) | Err(_) => (None, Vec::new()),
-    };
-    sender.send(ControlMessage::LaneOut { node, shard, wire, rest });
+    let made = dialled.ok().filter(|(peer, ..)| peer.id == node);
+    let made = made.map(|(peer, wire, rest)| Box::new(LaneOut { incarnation: peer.incarnation, wire, rest }));
+    sender.send(ControlMessage::LaneOut { node, shard, made });
 }

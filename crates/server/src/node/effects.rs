@@ -10,8 +10,8 @@ use broker::routes::{Change, GroupCount, Interest, Place};
 use broker::{Stamp, Ticket};
 use cluster::bus::handshake::{Local, Peer};
 use cluster::{
-    Asked, Cause, CommandId, DialId, Effects, Event, Identity, LinkId, MapId, NodeId, NodeName, Outcome,
-    Records, RequestId, TableId, VisitEntries, Wipe,
+    Asked, Cause, CommandId, DialId, Effects, Event, Identity, Incarnation, LinkId, MapId, NodeId, NodeName,
+    Outcome, Records, RequestId, TableId, VisitEntries, Wipe,
 };
 use parking_lot::lock_api::ArcRwLockWriteGuard;
 use parking_lot::{RawRwLock, RwLock};
@@ -26,7 +26,9 @@ use super::{
 use crate::access::AccessStore;
 use crate::inbox::Sender;
 use crate::retained::RetainedStore;
-use crate::shard::{ClientEvent, Clock, LaneIn, PeerChange, ShardHandle, ShardMessage, Shared, home};
+use crate::shard::{
+    ClientEvent, Clock, LaneIn, LaneOut, PeerChange, ShardHandle, ShardMessage, Shared, home,
+};
 use crate::stream::Wire;
 use crate::twin::{Apply, Twin};
 
@@ -245,19 +247,12 @@ impl NodeFx {
         });
     }
 
-    pub(super) fn lane_out(
-        &mut self,
-        node: NodeId,
-        shard: usize,
-        wire: Option<Wire>,
-        rest: Vec<u8>,
-        running: bool,
-    ) {
+    pub(super) fn lane_out(&mut self, node: NodeId, shard: usize, made: Option<LaneOut>, running: bool) {
         let Some(slot) = self.peers.get(&node) else { return };
         let (place, name) = (slot.place, slot.name.clone());
-        match (wire, name) {
-            (Some(wire), _) if running => {
-                self.shards[shard].sender.send(ShardMessage::LaneOut { peer: place, wire, rest });
+        match (made, name) {
+            (Some(made), _) if running => {
+                self.shards[shard].sender.send(ShardMessage::LaneOut { peer: place, made: Box::new(made) });
             }
             (None, Some(name)) if running && slot.lanes_wanted => {
                 self.dial_lane(node, name, shard, Duration::from_millis(300));
@@ -557,10 +552,10 @@ impl Effects for NodeFx {
         to_all(&self.shards, || ShardMessage::Peer(PeerChange::Interrupted(place)));
     }
 
-    fn unmasked(&mut self, node: NodeId) {
+    fn unmasked(&mut self, node: NodeId, incarnation: Incarnation) {
         let place = self.slot(node).place;
         self.interest.change(Change::Unmask { place });
-        to_all(&self.shards, || ShardMessage::Peer(PeerChange::Unmasked(place)));
+        to_all(&self.shards, || ShardMessage::Peer(PeerChange::Unmasked(place, incarnation)));
     }
 
     fn records(&mut self, map: MapId) -> Option<&mut dyn Records> {

@@ -25,7 +25,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::access::AccessStore;
 use crate::alarms::{Alarm, Alarms};
 use crate::inbox::{Inbox, Sender};
-use crate::shard::{Clock, Note, ShardHandle, ShardMessage, Shared};
+use crate::shard::{Clock, LaneOut, Note, ShardHandle, ShardMessage, Shared};
 use crate::stream::Wire;
 use crate::whole::AllOrNothing;
 
@@ -70,7 +70,7 @@ pub enum ControlMessage {
     /// A peer's data lane has a connection.
     LaneIn { own: NodeId, peer: Box<Peer>, lane: u16, wire: Box<Wire>, rest: Vec<u8> },
     /// Our data lane to a peer has one; or none could be made.
-    LaneOut { node: NodeId, shard: usize, wire: Option<Box<Wire>>, rest: Vec<u8> },
+    LaneOut { node: NodeId, shard: usize, made: Option<Box<LaneOut>> },
     /// Anything else, done in a turn of its own.
     Do(Box<dyn FnOnce(&mut Control) + Send>),
 }
@@ -224,9 +224,9 @@ impl Control {
                     self.fx.lane_in(&peer, lane, *wire, rest);
                 }
             }
-            ControlMessage::LaneOut { node, shard, wire, rest } => {
+            ControlMessage::LaneOut { node, shard, made } => {
                 let running = self.node.member(node).is_some() && self.node.is_running(node);
-                self.fx.lane_out(node, shard, wire.map(|w| *w), rest, running);
+                self.fx.lane_out(node, shard, made.map(|made| *made), running);
             }
             ControlMessage::Do(job) => {
                 // What it does takes the lock of the records itself.

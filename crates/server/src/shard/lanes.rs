@@ -26,6 +26,8 @@ struct DataLane {
     peer: Place,
     /// Of an incoming lane: whose it is.
     from: Option<(NodeId, Incarnation, u16)>,
+    /// Of an own lane: for which run of the peer it holds frames.
+    run: Incarnation,
     lane: Lane,
     wire: Option<Wire>,
     readable: bool,
@@ -86,33 +88,44 @@ impl Lanes {
         self.lanes.iter().all(|(_, l)| l.wire.is_none() || l.lane.room() >= ROOM_MIN)
     }
 
+    /// The peer serves, in that run of it: what is forwarded from now on waits for a lane there.
+    pub fn serves(&mut self, peer: Place, run: Incarnation) {
+        let at = self.own_or_new(peer);
+        self.lanes[at].renew(run);
+    }
+
     fn own(&self, peer: Place) -> Option<usize> {
         self.out.get(usize::from(peer.number())).copied().flatten()
+    }
+
+    fn own_or_new(&mut self, peer: Place) -> usize {
+        let slot = usize::from(peer.number());
+        if self.out.len() <= slot {
+            self.out.resize(slot + 1, None);
+        }
+        if let Some(at) = self.out[slot] {
+            return at;
+        }
+        let at = self.insert(peer, None);
+        self.out[slot] = Some(at);
+        at
     }
 
     /// The own lane to a peer has a new connection.
     pub fn connected_out(
         &mut self,
         peer: Place,
-        wire: Wire,
-        rest: &[u8],
+        made: super::LaneOut,
         registry: &Registry,
         now: cluster::Now,
     ) {
-        let slot = usize::from(peer.number());
-        if self.out.len() <= slot {
-            self.out.resize(slot + 1, None);
+        let at = self.own_or_new(peer);
+        self.lanes[at].renew(made.incarnation);
+        if self.lanes[at].run > made.incarnation {
+            return;
         }
-        let at = match self.out[slot] {
-            Some(at) => at,
-            None => {
-                let at = self.insert(peer, None);
-                self.out[slot] = Some(at);
-                at
-            }
-        };
         // Nothing but acknowledgements comes back on a lane of ours.
-        self.attach(at, wire, rest, registry, now, &mut Vec::new());
+        self.attach(at, made.wire, &made.rest, registry, now, &mut Vec::new());
     }
 
     /// A peer's lane has a new connection. Frames that came with it are appended to `frames`.
@@ -147,6 +160,7 @@ impl Lanes {
         entry.insert(DataLane {
             peer,
             from,
+            run: 0,
             lane: Lane::new(self.epoch, LIMITS),
             wire: None,
             readable: false,
@@ -266,6 +280,15 @@ impl Lanes {
 }
 
 impl DataLane {
+    /// Another run of the peer: what its predecessor has not taken is nothing to it.
+    fn renew(&mut self, run: Incarnation) {
+        if self.run < run {
+            self.run = run;
+            self.lane.renew();
+            self.wire = None;
+        }
+    }
+
     fn write(&mut self) -> io::Result<()> {
         let Some(wire) = &mut self.wire else { return Ok(()) };
         while self.writable {

@@ -134,11 +134,9 @@ pub enum ShardMessage {
     /// Frames of a sibling: each a length (u32) and its bytes.
     Forwards { from: Place, frames: Vec<u8> },
     /// The own data lane to a peer has a connection.
-    LaneOut { peer: Place, wire: Wire, rest: Vec<u8> },
+    LaneOut { peer: Place, made: Box<LaneOut> },
     /// A peer's data lane has a connection.
     LaneIn(Box<LaneIn>),
-    /// The peer is gone for good, or has become another: its lanes end.
-    LanesEnd { peer: Place },
     /// A peer's link is quiet: whether it lives is to be asked on the data lane, and told by [`Note::Alive`].
     AskAlive { peer: Place },
     /// A change of the peers' client ids.
@@ -163,6 +161,13 @@ pub struct Adopted {
     pub bytes: Vec<u8>,
 }
 
+/// A connection for the own data lane to a peer, and which run of the peer has answered.
+pub struct LaneOut {
+    pub incarnation: Incarnation,
+    pub wire: Wire,
+    pub rest: Vec<u8>,
+}
+
 /// A peer's data lane.
 pub struct LaneIn {
     pub peer: Place,
@@ -180,7 +185,7 @@ pub enum PeerChange {
     Release { peer: Place, client: Box<str> },
     Masked(Place),
     Interrupted(Place),
-    Unmasked(Place),
+    Unmasked(Place, Incarnation),
     Forgotten(Place),
 }
 

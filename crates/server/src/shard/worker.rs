@@ -206,9 +206,9 @@ impl Worker {
             ShardMessage::Listen(listener, socket) => self.listen(listener, socket),
             ShardMessage::Adopt(adopted) => self.adopt(*adopted, now),
             ShardMessage::Forwards { from, frames } => self.take_frames(from, &frames),
-            ShardMessage::LaneOut { peer, wire, rest } => {
+            ShardMessage::LaneOut { peer, made } => {
                 let now = self.cluster_now(now);
-                self.fx.lanes.connected_out(peer, wire, &rest, self.poll.registry(), now);
+                self.fx.lanes.connected_out(peer, *made, self.poll.registry(), now);
             }
             ShardMessage::LaneIn(lane) => {
                 let (peer, mut frames) = (lane.peer, Vec::new());
@@ -216,7 +216,6 @@ impl Worker {
                 self.fx.lanes.connected_in(*lane, self.poll.registry(), at, &mut frames);
                 self.take_frames(peer, &frames);
             }
-            ShardMessage::LanesEnd { peer } => self.fx.lanes.end(peer),
             ShardMessage::AskAlive { peer } => self.fx.lanes.ask(peer),
             ShardMessage::Peer(change) => self.peer_change(change, now),
             ShardMessage::Told { from, bytes } => self.shard.told(from, &bytes, now, &mut self.fx),
@@ -240,7 +239,10 @@ impl Worker {
             PeerChange::Release { peer, client } => shard.peer_release(peer, &client, now, fx),
             PeerChange::Masked(peer) => shard.peer_masked(peer, now, fx),
             PeerChange::Interrupted(peer) => shard.peer_interrupted(peer, fx),
-            PeerChange::Unmasked(peer) => shard.peer_unmasked(peer, now, fx),
+            PeerChange::Unmasked(peer, incarnation) => {
+                fx.lanes.serves(peer, incarnation);
+                shard.peer_unmasked(peer, now, fx);
+            }
             PeerChange::Forgotten(peer) => {
                 shard.peer_forgotten(peer, now, fx);
                 fx.lanes.end(peer);

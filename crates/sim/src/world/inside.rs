@@ -108,7 +108,7 @@ impl World {
             Note::Routes { extent: Extent::Cluster, ticket } => {
                 // The changes go first, so that the question comes behind them.
                 process.input(now, |node, fx| node.expire(now, fx));
-                let peers: Vec<NodeId> = process.control.serving.iter().copied().collect();
+                let peers: Vec<NodeId> = process.control.serving.keys().copied().collect();
                 for peer in peers {
                     let request = process
                         .input(now, |node, fx| node.request(peer, CURRENT, &[], ROUTES_LIMIT, now, fx));
@@ -136,7 +136,12 @@ impl World {
             ShardMessage::PeerRelease { peer, client } => shard.peer_release(peer, &client, now, fx),
             ShardMessage::PeerInterrupted(peer) => shard.peer_interrupted(peer, fx),
             ShardMessage::PeerMasked(peer) => shard.peer_masked(peer, now, fx),
-            ShardMessage::PeerUnmasked(peer) => shard.peer_unmasked(peer, now, fx),
+            ShardMessage::PeerUnmasked(peer, incarnation) => {
+                if let Some(lane) = fx.desk.lanes_out.get_mut(&peer.number()) {
+                    lane.renew(incarnation);
+                }
+                shard.peer_unmasked(peer, now, fx);
+            }
             ShardMessage::PeerForgotten(peer) => {
                 shard.peer_forgotten(peer, now, fx);
                 fx.desk.lanes_out.remove(&peer.number());
@@ -274,7 +279,7 @@ impl World {
     pub(super) fn lanes(&mut self, host: usize) {
         let Some(process) = &mut self.hosts[host].process else { return };
         let (run, epoch, at) = (process.run, process.incarnation, self.now);
-        let serving: Vec<_> = process.control.serving.iter().copied().collect();
+        let serving: Vec<_> = process.control.serving.keys().copied().collect();
         let slots: Vec<_> = serving.iter().map(|peer| (*peer, process.control.slot(*peer))).collect();
         let (mut dials, mut sends) = (Vec::new(), Vec::new());
         for (shard, worker) in process.workers.iter_mut().enumerate() {
@@ -282,6 +287,7 @@ impl World {
             for (peer, slot) in &slots {
                 let lane = desk.lanes_out.entry(*slot).or_insert_with(|| LaneOut {
                     peer: *peer,
+                    peer_run: process.control.serving[peer],
                     lane: Lane::new(epoch, LANE_LIMITS),
                     link: None,
                     dialling: false,

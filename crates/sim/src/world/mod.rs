@@ -55,6 +55,17 @@ pub enum Event {
     Fault,
 }
 
+/// What comes first of that which happens in the same millisecond.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    /// It was to happen while its process slept.
+    Deferred,
+    Due,
+}
+
+/// When an event happens, and its place among those of that time.
+type EventKey = (u64, Turn, u64);
+
 /// A connection of a client.
 struct Wire {
     client: usize,
@@ -82,7 +93,7 @@ pub struct World {
     pub shards: usize,
     pub trace: Option<VecDeque<String>>,
     pub steps: u64,
-    events: BTreeMap<(u64, u64), Event>,
+    events: BTreeMap<EventKey, Event>,
     serial: u64,
     wires: BTreeMap<u64, Wire>,
     /// When the last message in a channel of a node arrives: host, from, to; control is the last number.
@@ -149,7 +160,13 @@ impl World {
 
     pub fn push(&mut self, at: u64, event: Event) {
         self.serial += 1;
-        self.events.insert((at.max(self.now), self.serial), event);
+        self.events.insert((at.max(self.now), Turn::Due, self.serial), event);
+    }
+
+    /// A process that sleeps finds it when it wakes, before what comes then.
+    fn defer(&mut self, until: u64, event: Event) {
+        self.serial += 1;
+        self.events.insert((until, Turn::Deferred, self.serial), event);
     }
 
     /// Lets time pass until then, or until a check finds something.
@@ -162,7 +179,7 @@ impl World {
             if let Some(host) = self.host_of(&event)
                 && self.hosts[host].paused_until > self.now
             {
-                self.push(self.hosts[host].paused_until, event);
+                self.defer(self.hosts[host].paused_until, event);
                 continue;
             }
             if self.is_troubled() {
@@ -259,6 +276,14 @@ impl World {
         cluster(a).is_some() && cluster(a) == cluster(b)
     }
 
+    /// Whether another node than that one has a session of the client and serves it.
+    pub fn has_session_elsewhere(&self, client: usize, host: usize) -> bool {
+        let id = &self.clients[client].id;
+        let others =
+            self.hosts.iter().enumerate().filter(|(n, _)| *n != host).filter_map(|(_, h)| h.process.as_ref());
+        others.flat_map(|process| &process.workers).any(|worker| worker.shard.client(id).is_some())
+    }
+
     pub fn process(&mut self, host: usize) -> Option<(&mut Process, Now)> {
         let now = self.clock(host);
         self.hosts[host].process.as_mut().map(|process| (process, now))
@@ -318,8 +343,9 @@ impl World {
     pub fn pause(&mut self, host: usize, ms: u64) {
         if self.hosts[host].process.is_some() {
             self.trouble(format!("n{host} sleeps for {ms} ms"));
-            self.hosts[host].paused_until = self.now + ms;
-            self.oracle.trouble_at = self.now + ms;
+            let until = self.hosts[host].paused_until.max(self.now + ms);
+            self.hosts[host].paused_until = until;
+            self.oracle.trouble_at = self.oracle.trouble_at.max(until);
         }
     }
 

@@ -5,7 +5,7 @@ use mqtt::Packet;
 use mqtt::session::Out;
 use rand::RngExt;
 
-use super::{Event, Wire, World};
+use super::{Event, EventKey, Wire, World};
 use crate::desk::Socket;
 use crate::traffic;
 
@@ -59,7 +59,7 @@ impl World {
         self.push(now + 1, Event::ToClient { attempt, bytes: Vec::new(), end: true });
     }
 
-    pub(super) fn events_of(&self, attempt: u64) -> Vec<(u64, u64)> {
+    pub(super) fn events_of(&self, attempt: u64) -> Vec<EventKey> {
         let of = |event: &Event| match event {
             Event::ToNode { attempt: of, .. } | Event::ToClient { attempt: of, .. } => *of == attempt,
             _ => false,

@@ -242,7 +242,7 @@ impl World {
         }
         let lane = shard as u16;
         let shaken = if late { Err(Cause::TimedOut) } else { self.shake(host, &name, Purpose::Data(lane)) };
-        let Some((to, _, ours)) = shaken.ok().filter(|(_, theirs, _)| theirs.id == peer) else {
+        let Some((to, theirs, ours)) = shaken.ok().filter(|(_, theirs, _)| theirs.id == peer) else {
             return self.lane_failed(host, shard, slot);
         };
         let there = self.hosts[to].run;
@@ -279,6 +279,7 @@ impl World {
             && let Some(known) = process.workers[shard].desk.lanes_out.get_mut(&slot)
         {
             known.dialling = false;
+            known.renew(theirs.incarnation);
             known.link = Some(number);
             known.lane.disconnected();
             known.lane.connected();

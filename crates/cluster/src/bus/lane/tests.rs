@@ -155,6 +155,22 @@ fn a_new_process_at_the_other_end_starts_fresh_and_the_loss_is_counted() {
 }
 
 #[test]
+fn what_is_pushed_for_the_new_end_before_it_has_connected_reaches_it() {
+    let mut pair = Pair::new(Limits::default());
+    pair.connect();
+    pair.settle();
+    pair.disconnect();
+    pair.a.push(16, b"to the old one").expect("room");
+    pair.b = Lane::new(3, Limits::default());
+    pair.a.renew();
+    pair.a.push(16, b"to the new one").expect("room");
+    pair.connect();
+    pair.settle();
+    assert_eq!(pair.at_b.frames, [(16, b"to the new one".to_vec())]);
+    assert_eq!(pair.a.stats().lost, 1);
+}
+
+#[test]
 fn a_full_lane_refuses_and_counts() {
     let mut lane = Lane::new(1, Limits { buffer_bytes_max: 100, frame_bytes_max: 1_000 });
     lane.push(16, &[0; 500]).expect("an empty lane takes one");
