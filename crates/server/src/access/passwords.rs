@@ -16,6 +16,9 @@ const QUEUE_MAX: usize = 10_000;
 const PASSWORD_BYTES_MAX: usize = 4_096;
 /// What a secret of EMQ X 4.4 begins with, here.
 const BROUGHT: &str = "emqx4";
+/// Stands where somebody has no secret: comparing with it costs what comparing with a new one costs, and fits nobody.
+const STAND_IN: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c3RhbmRpbnN0YW5kaW4$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// How `emqx_auth_mnesia` of EMQ X 4.4 makes its hashes (`auth.mnesia.password_hash`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +90,20 @@ pub fn verify(secret: &str, password: &[u8]) -> bool {
     hasher().verify_password(password, &parsed).is_ok()
 }
 
+/// What the password of a client that gave so many names is compared with: its secrets, and stand-ins up to one
+/// argon2id for each name. So who fails learns nothing from the time that it took, neither whether there is such a
+/// user nor what its secret is made of.
+pub fn padded(mut secrets: Vec<String>, names: usize) -> Vec<String> {
+    let costly = secrets.iter().filter(|secret| !secret.starts_with(BROUGHT)).count();
+    secrets.extend(std::iter::repeat_n(STAND_IN.to_owned(), names.saturating_sub(costly)));
+    secrets
+}
+
+/// Whether a password fits one of the secrets.
+fn fits_one(secrets: &[String], password: &[u8]) -> bool {
+    secrets.iter().any(|secret| verify(secret, password) && secret != STAND_IN)
+}
+
 fn is_brought(algorithm: Brought, kept: &[u8], password: &[u8]) -> bool {
     let Some((salt, digest)) = kept.split_at_checked(SALT_BYTES) else { return false };
     let given = algorithm.digest(&[salt, password].concat());
@@ -156,7 +173,7 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
     loop {
         let job = jobs.lock().recv();
         let Ok(Job { secrets, password, then }) = job else { return };
-        then(secrets.iter().any(|secret| verify(secret, &password)));
+        then(fits_one(&secrets, &password));
     }
 }
 
@@ -186,5 +203,27 @@ mod tests {
         assert!(verify(&plain, b"public"));
         assert!(!verify(&plain, b"saltpublic"));
         assert_eq!(brought(Brought::Md5, b"salt"), None);
+    }
+
+    /// Who asks for a login must not learn from the time that the answer takes whether there is such a user.
+    #[test]
+    fn who_fails_costs_as_much_whoever_is_known() {
+        let new = hash(b"public").expect("short enough");
+        let old = brought(Brought::Sha256, b"salt0123").expect("long enough");
+        let cost = |secret: &String| secret.rsplitn(3, '$').nth(2).unwrap_or_default().to_owned();
+        let nobody: Vec<String> = padded(vec![], 2).iter().map(cost).collect();
+        assert_eq!(nobody, [cost(&new), cost(&new)], "the stand-in has the parameters of a new secret");
+        for known in
+            [vec![new.clone()], vec![old.clone()], vec![new.clone(), old], vec![new.clone(), new.clone()]]
+        {
+            let argon2 = |secrets: Vec<String>| {
+                let costly = secrets.iter().filter(|s| s.starts_with("$argon2id$"));
+                costly.map(cost).collect::<Vec<_>>()
+            };
+            assert_eq!(argon2(padded(known.clone(), 2)), nobody, "{known:?}");
+        }
+        assert!(fits_one(&padded(vec![new], 2), b"public"));
+        assert!(!fits_one(&padded(vec![], 2), b"public"));
+        assert!(PasswordHash::new(STAND_IN).is_ok(), "it is understood, or it would cost nothing");
     }
 }

@@ -7,6 +7,7 @@ use mqtt::session::{Caller, Out, refuse};
 use mqtt::{Frame, Reason, Version, frame};
 
 use super::{Shared, home};
+use crate::access::passwords;
 use crate::listener::Listener;
 
 /// Bytes of a CONNECT; a longer one is refused before it is buffered.
@@ -130,9 +131,10 @@ fn admit(
         Some(false) => Admit::No(Reason::BadUserNameOrPassword),
         None => match lists.secrets(client_id, connect.username) {
             secrets if secrets.is_empty() && others => Admit::Yes,
-            secrets if secrets.is_empty() => Admit::No(Reason::NotAuthorized),
-            _ if connect.password.is_none() => Admit::No(Reason::BadUserNameOrPassword),
-            secrets => Admit::Check(secrets),
+            // From here on nobody learns whether there is such a user, neither by the answer nor by its time.
+            _ if connect.password.is_none() && others => Admit::No(Reason::BadUserNameOrPassword),
+            _ if connect.password.is_none() => Admit::No(Reason::NotAuthorized),
+            secrets => Admit::Check(passwords::padded(secrets, 1 + usize::from(connect.username.is_some()))),
         },
     }
 }

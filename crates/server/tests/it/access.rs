@@ -149,7 +149,10 @@ fn without_anonymous_clients_only_who_is_known_comes_in() {
     joe.subscribe("t", 1);
     joe.publish("t", "x", 1);
     assert_eq!(joe.message().text(), "x");
-    assert_eq!(node.connect("a").login("jim", "secret").refused(), NOT_AUTHORIZED);
+    // The answer does not tell who has no password from who has another one.
+    assert_eq!(node.connect("a").login("jim", "secret").refused(), BAD_LOGIN);
+    assert_eq!(node.connect("a").login("joe", "other").refused(), BAD_LOGIN);
+    assert_eq!(node.connect("a").level(Level::V311).login("jim", "secret").refused(), 4);
     node.stop();
     node.start();
     node.connect("a").login("joe", "secret").open().ping();
