@@ -3,7 +3,7 @@
 
 use cluster::Stamp;
 use mqtt::session::Out;
-use mqtt::{Epoch, Message, Reason};
+use mqtt::{Epoch, Message, Now, Reason};
 
 use crate::routes::{GroupCount, Interest, Place};
 
@@ -140,6 +140,11 @@ pub trait Effects {
     /// Whether one more message of a connection may be passed on; `false`: its quota is used up. Asked
     /// where [`crate::Zone::quota`] is set.
     fn may_pass_on(&mut self, _conn: ConnId) -> bool {
+        true
+    }
+
+    /// Whether the connection is read. Where it is not, the client's silence is the driver's doing.
+    fn is_read(&self, _conn: ConnId, _now: Now) -> bool {
         true
     }
 

@@ -118,6 +118,10 @@ impl Shard {
         match &mut client.life {
             Life::Open { conn, session } => {
                 let conn = *conn;
+                if !fx.is_read(conn, now) {
+                    // What it has said since may wait to be read: only then its silence counts. [MQTT-3.1.2-22]
+                    session.hear(now);
+                }
                 session.expire(now, fx.out(conn));
                 if fx.out(conn).closing().is_some() {
                     self.end_connection(slot, Cause::KeepAlive, now, fx);

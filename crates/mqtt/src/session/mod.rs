@@ -502,6 +502,11 @@ impl Session {
         }
     }
 
+    /// Counts the client's silence from now on: whoever drives the connection has not read it.
+    pub fn hear(&mut self, now: Now) {
+        self.heard_at = now;
+    }
+
     fn silent_at(&self) -> Option<Now> {
         (self.silence_max_ms > 0).then(|| self.heard_at.plus(u64::from(self.silence_max_ms)))
     }

@@ -37,8 +37,6 @@ pub struct Conn {
     pub slow: bool,
     /// The machine has paused it while bytes waited, read or unread.
     pub held: bool,
-    /// Nothing is read from it before: it sent too fast, or more than there is memory for.
-    pub rests_until: Now,
     /// Bytes may wait that no poll announces.
     pub ready: bool,
     /// The client sends no more: what has come is read to its end.

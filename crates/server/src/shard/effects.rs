@@ -14,6 +14,8 @@ use super::{ClientEvent, Clock, Note, ShardHandle, ShardMessage, Shared};
 
 /// Bytes that a sibling may have waiting; more is dropped and counted.
 const SIBLING_BYTES_MAX: usize = 64 << 20;
+/// Bytes of records that may wait for the disk.
+const DISK_BYTES_MAX: usize = 64 << 20;
 
 /// Buffers that are kept for outputs to come, and the largest of them.
 const SPARES_MAX: usize = 256;
@@ -74,6 +76,8 @@ pub struct Output {
     pub(super) ended: Option<Cause>,
     /// The shard wants no packets now.
     pub(super) paused: bool,
+    /// Nothing is read from it before: it sent too fast, or more than there is memory for.
+    pub(super) rests_until: Now,
     /// Nothing is sent until this has been answered.
     pub(super) hold: Option<Ticket>,
     /// Messages that it may have passed on, where that has limits.
@@ -136,6 +140,11 @@ impl Fx {
             self.mark(conn).hold = None;
         }
         true
+    }
+
+    /// Whether clients are read: neither a peer nor the disk is too far behind.
+    pub(super) fn may_read(&self) -> bool {
+        self.lanes.have_room() && self.shared.disk.bytes_waiting() < DISK_BYTES_MAX
     }
 
     /// A connection that was blocked takes output again.
@@ -228,6 +237,10 @@ impl Effects for Fx {
     fn may_pass_on(&mut self, conn: ConnId) -> bool {
         let now = Now(self.epoch.0);
         self.output(conn).quota.as_mut().is_none_or(|quota| quota.take(now))
+    }
+
+    fn is_read(&self, conn: ConnId, now: Now) -> bool {
+        self.outs[conn.0 as usize].rests_until <= now && self.may_read()
     }
 
     fn pressure(&self) -> Pressure {

@@ -41,8 +41,6 @@ const ACCEPTS: usize = 128;
 const SLOW_BYTES: usize = 512 << 10;
 /// How soon publishers that have to wait for a peer or for the disk are looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// Bytes of records that may wait for the disk.
-const DISK_BYTES_MAX: usize = 64 << 20;
 /// How long a connection rests whose message there is no memory for.
 const CRAMMED_MS: u64 = 50;
 /// How long a password may wait to be compared.
@@ -163,7 +161,7 @@ impl Worker {
         self.take_events(events, now);
         self.end_rests(now);
         let mut more = self.read_lanes(now);
-        if self.may_read() {
+        if self.fx.may_read() {
             more |= self.read_ready(now);
         }
         while !self.greeted.is_empty() {
@@ -184,12 +182,7 @@ impl Worker {
         self.flush(now);
         self.fx.hand_over(now);
         self.fx.interest = None;
-        more || !self.crowded.is_empty() || (!self.ready.is_empty() && self.may_read())
-    }
-
-    /// Whether publishers may go on: neither a peer nor the disk is too far behind.
-    fn may_read(&self) -> bool {
-        self.fx.lanes.have_room() && self.shared.disk.bytes_waiting() < DISK_BYTES_MAX
+        more || !self.crowded.is_empty() || (!self.ready.is_empty() && self.fx.may_read())
     }
 
     fn take_messages(&mut self, now: Now) {
@@ -309,8 +302,8 @@ impl Worker {
 
     /// Nothing is read from a connection for a while.
     fn rest(&mut self, at: u32, until: Now) {
-        if let Some(conn) = self.conns.get_mut(at as usize) {
-            conn.rests_until = until;
+        if self.conns.contains(at as usize) {
+            self.fx.output(ConnId(at)).rests_until = until;
             self.resting.push((until, at));
         }
     }
@@ -360,7 +353,7 @@ impl Worker {
             conn.held = true;
             return;
         }
-        if conn.rests_until > now {
+        if self.fx.output(ConnId(at)).rests_until > now {
             conn.ready = false;
             return;
         }
@@ -457,7 +450,7 @@ impl Worker {
                     if output.ended.is_some() {
                         return bytes.len();
                     }
-                    if output.paused || conn.rests_until > now {
+                    if output.paused || output.rests_until > now {
                         conn.held = true;
                         return used;
                     }

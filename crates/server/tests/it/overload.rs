@@ -39,12 +39,15 @@ fn as_the_limit_comes_near_less_and_less_is_taken() {
     let mut good = node.client("good");
     good.subscribe("q0", 0);
     node.connect("away").expiry(3600).open().subscribe("big/#", 1);
-    let mut old = node.connect("old").level(Level::V311).open();
+    let mut old = node.connect("old").level(Level::V311).keep_alive(1).open();
     let mut new = node.client("new");
     // Nobody takes what is published: it is kept, until there is no room.
     let payload = "x".repeat(50_000);
     let mut refused = 0;
-    for _ in 0..4_000 {
+    for n in 0..4_000 {
+        if n % 100 == 0 {
+            old.ping();
+        }
         match new.publish_with("big/1", &payload, 1, false, vec![]) {
             QUOTA_EXCEEDED => refused += 1,
             code => assert!(code < 0x80, "{code:#x}"),
@@ -65,12 +68,16 @@ fn as_the_limit_comes_near_less_and_less_is_taken() {
     assert!(counter(&node, "overload.connects") >= 2);
     // Before 5.0 there is no word for it: the packet waits, and so does what follows it.
     old.send_publish("big/2", b"waits", 1, false, vec![]);
-    assert_eq!(old.packet_within(Duration::from_millis(300)), None);
+    old.send_raw(&[0xc0, 0]);
+    // Meanwhile its keep-alive, of which 1.5 s are left, rests: the PINGREQ has come and is not read.
+    assert_eq!(old.packet_within(Duration::from_millis(2500)), None);
     assert!(counter(&node, "overload.paused") >= 1);
     assert!(resident(&node).1 <= LIMIT, "{} bytes", resident(&node).1);
     // With room there is all again.
     node.ctl(&["clients", "kick", "away"]).ok();
     assert!(matches!(old.packet_within(Duration::from_secs(10)), Some(Packet::Puback { .. })));
+    assert_eq!(old.packet(), Packet::Pingresp);
+    assert_eq!(old.ended(), None, "once it is read its silence counts");
     until("clients come in again", || {
         matches!(node.connect("late").answer().1, Packet::Connack { code: 0, .. })
     });

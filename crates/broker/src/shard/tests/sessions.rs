@@ -78,6 +78,23 @@ fn a_silent_client_is_ended_after_its_keep_alive() {
     assert_eq!(world.closed(c), Some(Cause::KeepAlive));
 }
 
+/// [MQTT-3.1.2-22]: what a client says while it is not read has not come, but it was not silent.
+#[test]
+fn the_keep_alive_of_a_client_rests_while_it_is_not_read() {
+    let mut world = World::new(1, 1);
+    let c = world.connect(0, "c", Hello { keep_alive: 10, ..V5 });
+    let silent = world.connect(0, "silent", Hello { keep_alive: 10, ..V5 });
+    world.machines[0].driver.unread.push(c.conn);
+    world.wait(100_000);
+    assert_eq!((world.closed(c), world.closed(silent)), (None, Some(Cause::KeepAlive)));
+    world.machines[0].driver.unread.clear();
+    world.publish(c, "t", "was said meanwhile", 0);
+    world.wait(14_999);
+    assert_eq!(world.closed(c), None);
+    world.wait(2);
+    assert_eq!(world.closed(c), Some(Cause::KeepAlive));
+}
+
 #[test]
 fn a_will_is_published_when_a_connection_is_lost_and_not_when_the_client_says_goodbye() {
     let mut world = World::new(2, 1);

@@ -26,6 +26,8 @@ pub struct Driver {
     pub outs: BTreeMap<ConnId, Out>,
     pub closed: Vec<(ConnId, Cause)>,
     pub paused: Vec<ConnId>,
+    /// Connections that are not read.
+    pub unread: Vec<ConnId>,
     pub forwards: VecDeque<(Place, Vec<u8>)>,
     pub tells: VecDeque<(Place, Vec<u8>)>,
     pub claims: VecDeque<(String, Option<Stamp>)>,
@@ -66,6 +68,10 @@ impl Effects for Driver {
 
     fn resume(&mut self, conn: ConnId) {
         self.paused.retain(|c| *c != conn);
+    }
+
+    fn is_read(&self, conn: ConnId, _: Now) -> bool {
+        !self.unread.contains(&conn)
     }
 
     fn forward(&mut self, place: Place, frame: &[u8]) {
@@ -183,6 +189,7 @@ impl World {
                     outs: BTreeMap::new(),
                     closed: Vec::new(),
                     paused: Vec::new(),
+                    unread: Vec::new(),
                     forwards: VecDeque::new(),
                     tells: VecDeque::new(),
                     claims: VecDeque::new(),

@@ -88,7 +88,6 @@ impl Worker {
             held: false,
             ready: true,
             hung_up: false,
-            rests_until: Now(0),
             paced: None,
         });
         self.fx.open(ConnId(at));
