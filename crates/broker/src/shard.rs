@@ -21,7 +21,7 @@ use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
 use mqtt::packet::{AckKind, Packet};
 use mqtt::session::{Close, Request};
-use mqtt::{Message, Now, Reason};
+use mqtt::{Message, Now, QoS, Reason};
 use slab::Slab;
 
 use crate::access::Access;
@@ -153,7 +153,13 @@ impl Shard {
         }
         match request {
             None | Some(Request::Missed) => {}
-            Some(Request::Publish(published)) => self.publish_from(slot, conn, &published, now, fx),
+            Some(Request::Publish(published)) => {
+                self.publish_from(slot, conn, &published, now, fx);
+                if published.qos == QoS::ExactlyOnce {
+                    // It is given up when its PUBREL does not come; nothing else may have to be looked at before.
+                    self.arm(slot);
+                }
+            }
             Some(Request::Subscribe(subscribe)) => self.subscribe_from(slot, conn, &subscribe, now, fx),
             Some(Request::Unsubscribe(packet)) => self.unsubscribe_from(slot, conn, &packet, now, fx),
             Some(Request::Acked) => {

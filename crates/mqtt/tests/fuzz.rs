@@ -4,8 +4,10 @@
 #![allow(clippy::disallowed_types, reason = "the machine has no clock; whoever runs it for a time has one")]
 #![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect has to fail there")]
 
-use std::time::{Duration, Instant};
+#[path = "fuzz/harness.rs"]
+mod harness;
 
+use harness::{Random, fuzz};
 use mqtt::codec::PACKET_BYTES_MAX;
 use mqtt::packet::{Ack, AckKind, Connect, Publish};
 use mqtt::session::{Delivered, Delivery, Flight, Limits, Out, Session};
@@ -34,20 +36,6 @@ const SAMPLES: [&str; 16] = [
     "e00704051100000005",
     "f0091807150001611600017a",
 ];
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-}
 
 fn unhex(text: &str) -> Vec<u8> {
     (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect()
@@ -78,30 +66,11 @@ fn changed(random: &mut Random, samples: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Runs a target a fixed number of times, or for the seconds of `SECONDS`.
-fn fuzz(name: &str, mut target: impl FnMut(&mut Random)) {
-    let seconds = std::env::var("SECONDS").ok().and_then(|s| s.parse().ok());
-    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x9E37_79B9_7F4A_7C15);
-    let (mut random, from, mut runs) = (Random(seed), Instant::now(), 0u64);
-    let is_over = |runs: u64| match seconds {
-        None => runs >= RUNS,
-        Some(seconds) => runs.is_multiple_of(1000) && from.elapsed() >= Duration::from_secs(seconds),
-    };
-    loop {
-        target(&mut random);
-        runs += 1;
-        if is_over(runs) {
-            break;
-        }
-    }
-    println!("{name}: {runs} runs in {:?}, seed {seed}", from.elapsed());
-}
-
 /// Nothing panics, and what is a packet is the same packet again when it has been sent.
 #[test]
 fn decode_and_round_trip() {
     let samples: Vec<Vec<u8>> = SAMPLES.iter().map(|s| unhex(s)).collect();
-    fuzz("decode and round trip", |random| {
+    fuzz("decode and round trip", RUNS, |random| {
         let bytes = changed(random, &samples);
         for version in VERSIONS {
             let Ok(Some(whole)) = frame(&bytes, PACKET_BYTES_MAX as usize) else { continue };
@@ -124,7 +93,7 @@ fn records() {
     let mut flight = Vec::new();
     Flight::default().encode(&mut flight);
     let samples = [message.as_bytes().to_vec(), flight];
-    fuzz("records", |random| {
+    fuzz("records", RUNS, |random| {
         let bytes = changed(random, &samples);
         if let Some(flight) = Flight::decode(&bytes) {
             let mut again = Vec::new();
@@ -163,7 +132,7 @@ struct Model {
 /// end something, nothing or the connection.
 #[test]
 fn a_session_does_as_its_model() {
-    fuzz("session", |random| {
+    fuzz("session", RUNS, |random| {
         let room = 1 + random.below(4);
         let limits = Limits { inflight_max: room as u16, awaiting_rel_max: 3, ..Limits::default() };
         let connect = Connect {

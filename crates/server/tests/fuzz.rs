@@ -2,55 +2,29 @@
 //! connection between nodes. As a plain test a fixed number of runs; `make fuzz SECONDS=n` runs each that long.
 #![allow(clippy::unwrap_used, reason = "a test that meets what it does not expect has to fail there")]
 
+#[path = "../../mqtt/tests/fuzz/harness.rs"]
+mod harness;
+
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use cluster::bus::handshake::{Handshake, Local, Purpose};
 use cluster::{ClusterId, NodeId, NodeName, Now};
+use harness::{Random, fuzz};
 use server::settings::{Environment, load};
 
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % n.max(1) as u64) as usize
-    }
-
-    /// The sample with some bytes changed, added or removed.
-    fn change(&mut self, sample: &[u8]) -> Vec<u8> {
-        let mut bytes = sample.to_vec();
-        for _ in 0..=self.below(6) {
-            let at = self.below(bytes.len());
-            match self.below(4) {
-                0 if !bytes.is_empty() => bytes[at] = self.below(256) as u8,
-                1 => bytes.insert(at, b"=#\"{}[],%\\\n.\0\xff"[self.below(14)]),
-                2 if !bytes.is_empty() => drop(bytes.remove(at)),
-                _ => bytes.truncate(at.max(bytes.len() / 2)),
-            }
-        }
-        bytes
-    }
-}
-
-fn fuzz(name: &str, runs_max: u64, mut target: impl FnMut(&mut Random)) {
-    let seconds = std::env::var("SECONDS").ok().and_then(|s| s.parse().ok());
-    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x2545_F491_4F6C_DD1D);
-    let (mut random, from, mut runs) = (Random(seed), Instant::now(), 0u64);
-    loop {
-        target(&mut random);
-        runs += 1;
-        let is_over = match seconds {
-            None => runs >= runs_max,
-            Some(seconds) => from.elapsed() >= Duration::from_secs(seconds),
-        };
-        if is_over {
-            break;
+/// The sample with some bytes changed, added or removed.
+fn change(random: &mut Random, sample: &[u8]) -> Vec<u8> {
+    let mut bytes = sample.to_vec();
+    for _ in 0..=random.below(6) {
+        let at = random.below(bytes.len());
+        match random.below(4) {
+            0 if !bytes.is_empty() => bytes[at] = random.below(256) as u8,
+            1 => bytes.insert(at, b"=#\"{}[],%\\\n.\0\xff"[random.below(14)]),
+            2 if !bytes.is_empty() => drop(bytes.remove(at)),
+            _ => bytes.truncate(at.max(bytes.len() / 2)),
         }
     }
-    println!("{name}: {runs} runs in {:?}, seed {seed}", from.elapsed());
+    bytes
 }
 
 /// A configuration is taken, or every fault of it is named; nothing panics.
@@ -68,7 +42,7 @@ fn configurations() {
         let mut conf = Vec::new();
         for _ in 0..random.below(20) {
             let line = lines[random.below(lines.len())].trim_start_matches(['#', ' ']);
-            conf.extend(if random.below(3) == 0 { random.change(line.as_bytes()) } else { line.into() });
+            conf.extend(if random.below(3) == 0 { change(random, line.as_bytes()) } else { line.into() });
             conf.push(b'\n');
         }
         std::fs::write(etc.join("emqx.conf"), &conf).unwrap();
@@ -80,7 +54,7 @@ fn configurations() {
 fn terms() {
     let sample = "{allow, {user, \"dashboard\"}, subscribe, [\"$SYS/#\", {eq, \"a\"}]}.\n{deny, all}. % end\n[{'a b', 1.5}, <<\"x\">>].\n";
     fuzz("terms", 20_000, |random| {
-        let _ = server::term::parse(&String::from_utf8_lossy(&random.change(sample.as_bytes())));
+        let _ = server::term::parse(&String::from_utf8_lossy(&change(random, sample.as_bytes())));
     });
 }
 
@@ -100,8 +74,8 @@ fn handshakes() {
     Handshake::dial(local(1), seeks, Purpose::Probe, [1; 32], Now::new(0, 0), &mut hello);
     fuzz("handshakes", 20_000, |random| {
         let mut side = Handshake::accept(local(2), [2; 32], Now::new(0, 0));
-        let (mut out, mut rest) = (Vec::new(), random.change(&hello));
-        rest.extend(random.change(&hello));
+        let (mut out, mut rest) = (Vec::new(), change(random, &hello));
+        rest.extend(change(random, &hello));
         while !rest.is_empty() {
             let count = 1 + random.below(rest.len());
             let _ = side.receive(&rest[..count.min(rest.len())], &mut out);

@@ -11,6 +11,7 @@ use crate::frame::Publication;
 use crate::groups::Pick;
 use crate::kept::KeptLetter;
 use crate::mailbox::{Letter, Pushed};
+use crate::settings::Zone;
 use crate::stats::Stats;
 use crate::subscription::{Options, Target};
 
@@ -101,9 +102,7 @@ impl Shard {
     ) -> Taken {
         let Some(client) = self.clients.get_mut(slot as usize) else { return Taken::No };
         self.stats.messages_delivered += 1;
-        if !client.zone.upgrade_qos {
-            options.qos = options.qos.min(message.qos as u8);
-        }
+        options.qos = granted(options.qos, message.qos, &client.zone);
         let mut keep = || Letter::new(kept.get_or_insert_with(|| message.to_message()).clone(), options);
         let on_its_way = match (&mut client.life, &mut client.arriving) {
             (Life::Leaving(leaving), _) => Some(&mut leaving.late),
@@ -229,11 +228,7 @@ impl Shard {
                 None => drop(client.replays.remove(0)),
             }
             for message in batch.drain(..) {
-                let qos = if client.zone.upgrade_qos {
-                    options.qos
-                } else {
-                    options.qos.min(message.view().qos as u8)
-                };
+                let qos = granted(options.qos, message.view().qos, &client.zone);
                 // These are owed: they wait even where QoS 0 messages usually do not.
                 client.mailbox.push_owed(Letter::new(message, Options { qos, ..options }));
             }
@@ -252,6 +247,12 @@ impl Shard {
         self.clients[slot as usize].replays.extend(replays);
         self.pump(slot, fx);
     }
+}
+
+/// The QoS with which a message goes to a subscriber that asked for `wanted`: the lesser of both
+/// [MQTT-3.8.4-8], or the greater where the zone says so.
+fn granted(wanted: u8, published: QoS, zone: &Zone) -> u8 {
+    if zone.upgrade_qos { wanted.max(published as u8) } else { wanted.min(published as u8) }
 }
 
 fn delivery<'a>(options: Options, ids: &'a [u32; 1]) -> Delivery<'a> {

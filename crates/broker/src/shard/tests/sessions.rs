@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use mqtt::{Now, Reason, Version};
 
 use super::world::{Hello, KEPT, V5, World};
@@ -459,4 +461,38 @@ fn the_client_for_which_most_is_kept_is_the_first_to_go() {
     assert_eq!(greediest, ["more", "less"]);
     m.shard.evict("more", Now(0), &mut m.driver);
     assert!(m.shard.client("more").is_none() && m.shard.stats().overload_clients == 1);
+}
+
+/// Until PUBREL the same identifier is the same message [MQTT-4.3.3-10], but for no longer than
+/// `await_rel_timeout`, also where no keep-alive has the client looked at.
+#[test]
+fn a_message_of_qos_2_whose_pubrel_does_not_come_is_given_up_in_time() {
+    let mut world = World::new(1, 1);
+    world.zone.await_rel_timeout = Duration::from_secs(3);
+    let c = world.connect(0, "c", Hello { keep_alive: 0, ..V5 });
+    world.got(c);
+    world.subscribe(c, "t", 0);
+    for payload in ["first", "the same"] {
+        world.publish(c, "t", payload, 2);
+        world.wait(2_000);
+    }
+    assert_eq!(world.machines[0].shard.client("c").map(|c| c.awaiting_rel), Some(0));
+    world.publish(c, "t", "another", 2);
+    assert_eq!(world.payloads(c), ["first", "another"]);
+}
+
+/// What is sent with the greater QoS of both waits as a message of that QoS.
+#[test]
+fn a_message_whose_qos_is_upgraded_is_kept_where_qos_0_is_not() {
+    let mut world = World::new(1, 1);
+    world.zone.upgrade_qos = true;
+    world.zone.mailbox.store_qos0 = false;
+    let c = world.connect(0, "c", KEPT);
+    world.got(c);
+    world.subscribe(c, "t", 0);
+    world.lose(c);
+    let p = world.connect(0, "p", V5);
+    world.publish(p, "t", "x", 1);
+    let c = world.connect(0, "c", KEPT);
+    assert_eq!(world.got(c), ["CONNACK success present", "PUBLISH t x q1"]);
 }
