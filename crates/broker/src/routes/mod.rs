@@ -21,13 +21,13 @@ impl Place {
     const PEERS: u16 = 256;
 
     /// Shard `n` of this node; `n` below 256.
-    pub fn shard(n: u16) -> Place {
+    pub const fn shard(n: u16) -> Place {
         debug_assert!(n < Self::PEERS, "a node has at most 256 shards");
         Place(n)
     }
 
     /// The peer in slot `n` of this node's list of peers.
-    pub fn peer(n: u16) -> Place {
+    pub const fn peer(n: u16) -> Place {
         Place(Self::PEERS + n)
     }
 

@@ -1,4 +1,5 @@
-//! Lists of operations of two clients, done to the machine of a shard and to a slow, obvious model of it:
+//! What a shard is given by others: by two clients, and by the peers at the end of its data lanes
+//! (`lanes.rs`). Here: lists of operations of two clients, done to the machine of a shard and to a slow, obvious model of it:
 //! each client gets the same packets from both, in the same order, and both hold the same sessions
 //! afterwards. As a plain test the kept lists and a fixed number of new ones; `make fuzz SECONDS=n` runs
 //! that long. A list that fails is made as short as it goes and printed, to be kept.
@@ -8,6 +9,7 @@
 #[path = "../../../mqtt/tests/fuzz/harness.rs"]
 mod harness;
 mod kept;
+mod lanes;
 mod model;
 mod op;
 mod real;
@@ -31,6 +33,7 @@ fn run(rules: &Rules, ops: &[Op]) -> Result<(), String> {
             let payload = format!("m{n}");
             real.step(&op, &payload);
             let shown = real.shown();
+            real.gauges_fit(&shown);
             let (mut after, mut refuted) = (Vec::<Model>::new(), Vec::new());
             for world in &worlds {
                 let mut choices = Choices::default();
@@ -62,6 +65,7 @@ fn run(rules: &Rules, ops: &[Op]) -> Result<(), String> {
             }
         }
     }
+    assert!(real.driver.frames.is_empty() && real.driver.told.is_empty(), "there is no other place");
     Ok(())
 }
 

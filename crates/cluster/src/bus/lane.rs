@@ -7,9 +7,9 @@
 //! What was taken is acknowledged with a count ([`ACK`]); what was not is kept, and sent again on the next
 //! connection. So while both ends live, a broken connection loses and doubles nothing that fits the limit.
 //!
-//! The bytes to send are one buffer: `[acknowledged later … | not yet written …]`. Acknowledgements of the
-//! other direction stand between frames in the same buffer and may be repeated; they only ever grow.
-//! Nothing is allocated per frame.
+//! The frames to send are one buffer: `[acknowledged later … | not yet written …]`. The acknowledgement of the
+//! other direction has a place of its own and goes between two frames; while it waits it is brought up to
+//! date, so that whoever sends and never reads makes nothing grow. Nothing is allocated per frame.
 
 use crate::now::Now;
 use crate::wire::Reader;
@@ -21,7 +21,8 @@ const RESUME: u8 = 1;
 const START: u8 = 2;
 
 const HEADER: usize = 5;
-const ACK_BYTES: usize = HEADER + 8;
+/// Room of a frame that came in pieces, kept for the next one.
+const PARTIAL_ROOM_MAX: usize = 256 * 1024;
 /// So many bytes taken without an acknowledgement make one due at once.
 const ACK_AFTER_BYTES: usize = 32 * 1024;
 /// So many milliseconds after a frame was taken its acknowledgement is due.
@@ -114,6 +115,11 @@ pub struct Lane {
     buffer: Vec<u8>,
     start: usize,
     written: usize,
+    /// Where the frame begins that `written` lies in; the same where it lies between two.
+    edge: usize,
+    /// The acknowledgement that waits, or is being written.
+    ack: Vec<u8>,
+    ack_written: usize,
     /// The number of the first frame at or behind `start`.
     first: u64,
     /// The number that the next pushed frame gets.
@@ -143,6 +149,9 @@ impl Lane {
             buffer: Vec::new(),
             start: 0,
             written: 0,
+            edge: 0,
+            ack: Vec::new(),
+            ack_written: 0,
             first: 0,
             next: 0,
             taken: 0,
@@ -162,8 +171,7 @@ impl Lane {
         self.partial.clear();
         self.greeting.clear();
         self.greeting_written = 0;
-        self.written = self.start;
-        self.ack_at = None;
+        self.write_again();
         self.stats.connections += 1;
         let mut greeting = std::mem::take(&mut self.greeting);
         header(&mut greeting, RESUME, 24);
@@ -185,8 +193,16 @@ impl Lane {
     pub fn disconnected(&mut self) {
         self.link = Link::Down;
         self.partial = Vec::new();
-        self.ack_at = None;
+        self.write_again();
+    }
+
+    /// Whatever was on its way on the connection of before goes on the next one; what was taken it says anyhow.
+    fn write_again(&mut self) {
         self.written = self.start;
+        self.edge = self.start;
+        self.ack.clear();
+        self.ack_written = 0;
+        self.ack_at = None;
     }
 
     /// Whether frames flow.
@@ -245,14 +261,32 @@ impl Lane {
         Ok(())
     }
 
-    /// Bytes for the socket, in order. Tell with [`Self::wrote`] how many it took, then ask again.
+    /// Bytes for the socket, in order. Tell with [`Self::wrote`] how many it took, before anything else is done with
+    /// the lane, then ask again.
     pub fn to_write(&self) -> &[u8] {
         match self.link {
             Link::Down => &[],
             _ if self.greeting_written < self.greeting.len() => &self.greeting[self.greeting_written..],
             Link::Greeting => &[],
+            Link::Up if self.acknowledges() => &self.ack[self.ack_written..],
+            Link::Up if !self.ack.is_empty() => &self.buffer[self.written..self.end_of(self.edge)],
             Link::Up => &self.buffer[self.written..],
         }
+    }
+
+    /// Whether the acknowledgement is what is written now: there is one, and no frame is half written.
+    fn acknowledges(&self) -> bool {
+        !self.ack.is_empty() && self.written == self.edge
+    }
+
+    /// Where the frame ends that begins there.
+    fn end_of(&self, at: usize) -> usize {
+        Reader(&self.buffer[at..]).u32().map_or(self.buffer.len(), |length| at + 4 + length as usize)
+    }
+
+    /// Bytes of a frame that has not come whole.
+    pub fn unfinished(&self) -> usize {
+        self.partial.len()
     }
 
     /// The socket has taken so many of the bytes of [`Self::to_write`].
@@ -262,9 +296,23 @@ impl Lane {
             debug_assert!(self.greeting_written <= self.greeting.len());
             return;
         }
+        if self.acknowledges() {
+            self.ack_written += bytes;
+            debug_assert!(self.ack_written <= self.ack.len());
+            if self.ack_written == self.ack.len() {
+                self.ack.clear();
+                self.ack_written = 0;
+                if self.ack_at.is_none() {
+                    self.acknowledge();
+                }
+            }
+            return;
+        }
         self.written += bytes;
         debug_assert!(self.written <= self.buffer.len());
-        self.release(self.first);
+        while self.edge < self.written && self.end_of(self.edge) <= self.written {
+            self.edge = self.end_of(self.edge);
+        }
     }
 
     /// Takes bytes from the socket and hands out the frames that are complete.
@@ -306,12 +354,16 @@ impl Lane {
     /// Says what was taken, now.
     pub fn acknowledge(&mut self) {
         self.ack_at = None;
+        if self.ack_written > 0 {
+            // Half of the one before is on its way: `wrote` comes back to this one.
+            return;
+        }
         self.taken_bytes = 0;
         if self.link == Link::Up && self.told < self.taken {
             self.told = self.taken;
-            self.compact();
-            header(&mut self.buffer, ACK, 8);
-            self.buffer.extend_from_slice(&self.taken.to_be_bytes());
+            self.ack.clear();
+            header(&mut self.ack, ACK, 8);
+            self.ack.extend_from_slice(&self.taken.to_be_bytes());
         }
     }
 
@@ -333,8 +385,10 @@ impl Lane {
         if self.partial.len() == length {
             let frame = std::mem::take(&mut self.partial);
             let result = self.frame(&frame, now, sink);
-            self.partial = frame;
-            self.partial.clear();
+            if frame.capacity() <= PARTIAL_ROOM_MAX {
+                self.partial = frame;
+                self.partial.clear();
+            }
             result?;
         }
         Ok(&input[missing..])
@@ -400,10 +454,11 @@ impl Lane {
             if taken > self.next {
                 return Err(LaneError::Malformed);
             }
-            self.written = self.buffer.len();
+            self.edge = self.buffer.len();
             self.release(taken);
         }
         self.written = self.start;
+        self.edge = self.start;
         self.link = Link::Up;
         let first = self.first;
         header(&mut self.greeting, START, 8);
@@ -419,6 +474,7 @@ impl Lane {
         self.buffer.clear();
         self.start = 0;
         self.written = 0;
+        self.edge = 0;
         self.first = self.next;
         lost
     }
@@ -436,22 +492,17 @@ impl Lane {
         Ok(())
     }
 
-    /// Lets go of written frames with numbers below `count`, and of acknowledgements among them.
+    /// Lets go of written frames with numbers below `count`.
     fn release(&mut self, count: u64) {
-        while self.start < self.written {
-            let rest = Reader(&self.buffer[self.start..]);
-            let (Some(length), kind) = ({ rest }.u32(), self.buffer[self.start + 4]) else { break };
-            let end = self.start + 4 + length as usize;
-            if end > self.written || (kind >= KIND_MIN && self.first >= count) {
-                break;
-            }
-            self.first += u64::from(kind >= KIND_MIN);
-            self.start = end;
+        while self.start < self.edge && self.first < count {
+            self.start = self.end_of(self.start);
+            self.first += 1;
         }
         if self.start == self.buffer.len() {
             self.buffer.clear();
             self.start = 0;
             self.written = 0;
+            self.edge = 0;
         }
     }
 
@@ -461,6 +512,7 @@ impl Lane {
         if self.start > 64 * 1024 && self.start >= self.buffer.len() / 2 {
             self.buffer.drain(..self.start);
             self.written -= self.start;
+            self.edge -= self.start;
             self.start = 0;
         }
     }
@@ -470,9 +522,6 @@ fn header(out: &mut Vec<u8>, kind: u8, length: u32) {
     out.extend_from_slice(&(length + 1).to_be_bytes());
     out.push(kind);
 }
-
-const _: () =
-    assert!(ACK_BYTES == 13, "acknowledgements are small enough to be written without asking for room");
 
 #[cfg(test)]
 #[path = "lane/tests.rs"]

@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 
 use broker::routes::Place;
-use cluster::bus::lane::{KIND_MIN, Lane, Limits, Sink};
+use cluster::bus::lane::{KIND_MIN, Lane, LaneError, Limits, Sink};
 use cluster::{Incarnation, NodeId};
 use mio::{Interest, Registry, Token};
 
@@ -20,6 +20,10 @@ const LIMITS: Limits = Limits { buffer_bytes_max: 32 << 20, frame_bytes_max: 64 
 const ROOM_MIN: usize = 8 << 20;
 /// Bytes read from a lane in one turn.
 const READ_BYTES: usize = 256 << 10;
+/// Lanes of one peer that end in this shard: it has one for each of its own shards.
+const PEER_LANES_MAX: usize = 256;
+/// Bytes of one peer's frames that have not come whole. With more than that only its lane that holds most of them is read.
+const PEER_UNFINISHED_MAX: usize = 64 << 20;
 
 /// One data lane and its connection.
 struct DataLane {
@@ -148,6 +152,10 @@ impl Lanes {
                 self.lanes.remove(at);
                 self.insert(peer, Some((node, incarnation, lane)))
             }
+            None if self.lanes.iter().filter(|(_, l)| l.is_of(node)).count() >= PEER_LANES_MAX => {
+                tracing::warn!(?peer, "a peer has more data lanes than any node has shards: one is closed");
+                return;
+            }
             None => self.insert(peer, Some((node, incarnation, lane))),
         };
         self.attach(at, wire, &rest, registry, now, frames);
@@ -190,7 +198,8 @@ impl Lanes {
         lane.lane.connected();
         (lane.readable, lane.writable) = (true, true);
         lane.wire = Some(wire);
-        if lane.lane.receive(rest, now, &mut Frames(frames)).is_err() {
+        if let Err(why) = lane.lane.receive(rest, now, &mut Frames(frames)) {
+            lane.wrong(why);
             lane.wire = None;
             lane.lane.disconnected();
         }
@@ -222,7 +231,11 @@ impl Lanes {
     ) -> bool {
         let mut more = false;
         self.buffer.resize(READ_BYTES, 0);
-        for (_, lane) in &mut self.lanes {
+        let waiting = self.waiting();
+        for (at, lane) in &mut self.lanes {
+            if waiting.contains(&at) {
+                continue;
+            }
             let Some(wire) = lane.wire.as_mut().filter(|_| lane.readable) else { continue };
             let mut batch = Vec::new();
             let outcome = match wire.read(&mut self.buffer) {
@@ -231,9 +244,10 @@ impl Lanes {
                     if std::mem::take(&mut lane.is_asked) {
                         alive.push(lane.peer);
                     }
-                    lane.lane
-                        .receive(&self.buffer[..count], now, &mut Frames(&mut batch))
-                        .map_err(|_| io::ErrorKind::InvalidData.into())
+                    lane.lane.receive(&self.buffer[..count], now, &mut Frames(&mut batch)).map_err(|why| {
+                        lane.wrong(why);
+                        io::ErrorKind::InvalidData.into()
+                    })
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     lane.readable = false;
@@ -250,6 +264,23 @@ impl Lanes {
             }
         }
         more
+    }
+
+    /// Lanes that are not read because another one of the same peer has to finish a large frame first, so that a
+    /// peer that begins many and finishes none has no more room than one frame.
+    fn waiting(&self) -> Vec<usize> {
+        let unfinished = |l: &DataLane| if l.from.is_some() { l.lane.unfinished() } else { 0 };
+        if self.lanes.iter().map(|(_, l)| unfinished(l)).sum::<usize>() <= PEER_UNFINISHED_MAX {
+            return Vec::new();
+        }
+        let of_peer =
+            |peer: Place| self.lanes.iter().filter(move |(_, l)| l.peer == peer && l.from.is_some());
+        let must_wait = |(at, lane): &(usize, &DataLane)| {
+            let all: usize = of_peer(lane.peer).map(|(_, l)| unfinished(l)).sum();
+            let first = of_peer(lane.peer).max_by_key(|(at, l)| (unfinished(l), *at)).map(|(at, _)| at);
+            lane.from.is_some() && all > PEER_UNFINISHED_MAX && first != Some(*at)
+        };
+        self.lanes.iter().filter(must_wait).map(|(at, _)| at).collect()
     }
 
     /// Writes what the lanes hold, as far as their sockets take it.
@@ -308,11 +339,60 @@ impl DataLane {
         Ok(())
     }
 
+    fn is_of(&self, node: NodeId) -> bool {
+        self.from.is_some_and(|(of, ..)| of == node)
+    }
+
+    /// The peer said what makes no sense: the connection ends, and a new one begins where the frames before it ended.
+    fn wrong(&self, why: LaneError) {
+        tracing::warn!(peer = ?self.peer, ?why, "a data lane is closed: its peer breaks the protocol");
+    }
+
     fn lost(&mut self, lost: &mut Vec<Place>) {
         self.wire = None;
         self.lane.disconnected();
         if self.from.is_none() {
             lost.push(self.peer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A lane of a peer that has begun a frame and sent so many bytes of it.
+    fn begun(lanes: &mut Lanes, peer: u16, number: u16, bytes: usize) -> usize {
+        let node = NodeId([peer as u8; 16]);
+        let at = lanes.insert(Place::peer(peer), Some((node, 1, number)));
+        let lane = &mut lanes.lanes[at].lane;
+        lane.connected();
+        let mut said = Vec::new();
+        let mut frame = |kind: u8, body: &[u8]| {
+            said.extend_from_slice(&(body.len() as u32 + 1).to_be_bytes());
+            said.push(kind);
+            said.extend_from_slice(body);
+        };
+        frame(1, &[7; 24]);
+        frame(2, &[0; 8]);
+        said.extend_from_slice(&(60u32 << 20).to_be_bytes());
+        said.resize(said.len() + bytes - 4, FORWARD);
+        lane.receive(&said, cluster::Now::new(0, 0), &mut Frames(&mut Vec::new())).expect("sound");
+        assert_eq!(lane.unfinished(), bytes);
+        at
+    }
+
+    #[test]
+    fn a_peer_that_begins_many_large_frames_has_to_finish_one_first() {
+        let mut lanes = Lanes::new(1, 0);
+        let first = begun(&mut lanes, 0, 0, 40 << 20);
+        let other = begun(&mut lanes, 1, 0, 1 << 20);
+        assert!(lanes.waiting().is_empty(), "one is no more than it may be");
+        let second = begun(&mut lanes, 0, 1, 30 << 20);
+        let idle = begun(&mut lanes, 0, 2, 4);
+        assert_eq!(lanes.waiting(), [second, idle]);
+        lanes.lanes.remove(first);
+        assert!(lanes.waiting().is_empty());
+        assert!(lanes.lanes.contains(other));
     }
 }

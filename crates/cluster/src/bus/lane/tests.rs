@@ -219,3 +219,80 @@ fn a_stream_of_frames_keeps_the_buffer_small() {
     assert_eq!(pair.at_b.frames.len(), pushed);
     assert!(pair.a.buffer.capacity() < 2_000_000, "{}", pair.a.buffer.capacity());
 }
+
+#[test]
+fn who_sends_and_never_reads_makes_nothing_grow() {
+    let mut pair = Pair::new(Limits::default());
+    pair.b.push(16, b"is never acknowledged").expect("room");
+    pair.connect();
+    pair.settle();
+    pair.b.push(16, b"stays").expect("room");
+    let backlog = pair.b.backlog();
+    let mut stream = Vec::new();
+    for _ in 0..1_000 {
+        header(&mut stream, 16, 1_000);
+        stream.resize(stream.len() + 1_000, 0);
+    }
+    for now in 0..100 {
+        pair.b.receive(&stream, Now::new(now * 1_000, 0), &mut pair.at_b).expect("sound");
+        pair.b.expire(Now::new(now * 1_000 + 500, 0));
+        // Part of a frame is taken, then nothing more for a long time.
+        let some = pair.b.to_write().len().min(3);
+        pair.b.wrote(if now == 50 { some } else { 0 });
+        assert_eq!(pair.b.backlog(), backlog);
+        assert!(pair.b.ack.len() <= HEADER + 8 && pair.b.unfinished() == 0);
+    }
+    assert_eq!(pair.at_b.frames.len(), 100_000);
+}
+
+#[test]
+fn acknowledgements_go_between_frames_however_little_is_written_at_a_time() {
+    let mut pair = Pair::new(Limits::default());
+    pair.connect();
+    for n in 0..200u32 {
+        pair.a.push(16, &vec![1; 3_000 + n as usize]).expect("room");
+        pair.b.push(17, &vec![2; 2_000 + n as usize]).expect("room");
+    }
+    let mut now = 0;
+    while pair.a.backlog() + pair.b.backlog() > 0 || pair.a.wake_at().is_some() || pair.b.wake_at().is_some()
+    {
+        now += 3;
+        pair.step(7 + now as usize % 900, now);
+        assert!(now < 3_000_000, "does not settle");
+    }
+    assert_eq!((pair.at_a.frames.len(), pair.at_b.frames.len()), (200, 200));
+    assert!(pair.at_b.frames.iter().zip(0u32..).all(|((_, body), n)| body.len() == 3_000 + n as usize));
+}
+
+#[test]
+fn the_room_of_a_large_frame_is_given_back() {
+    let mut pair = Pair::new(Limits { buffer_bytes_max: 8 << 20, frame_bytes_max: 8 << 20 });
+    pair.connect();
+    pair.a.push(16, &vec![0; 4 << 20]).expect("room");
+    pair.settle();
+    assert_eq!(pair.at_b.frames.len(), 1);
+    assert!(pair.b.partial.capacity() <= PARTIAL_ROOM_MAX, "{}", pair.b.partial.capacity());
+}
+
+#[test]
+fn a_lane_is_renewed_wherever_it_stands() {
+    for bytes in 0..200 {
+        let mut pair = Pair::new(Limits { buffer_bytes_max: 1 << 20, frame_bytes_max: 1 << 17 });
+        pair.connect();
+        pair.settle();
+        // More than is kept in front of what waits.
+        pair.a.push(16, &vec![1; 100_000]).expect("room");
+        pair.settle();
+        for _ in 0..20 {
+            pair.a.push(16, &[1; 10]).expect("room");
+        }
+        pair.step(bytes, 1);
+        pair.a.renew();
+        pair.a.push(16, b"for the new one").expect("room");
+        pair.b = Lane::new(3, Limits::default());
+        pair.at_b = Seen::default();
+        pair.connect();
+        pair.settle();
+        assert_eq!(pair.at_b.frames, [(16, b"for the new one".to_vec())]);
+    }
+}
