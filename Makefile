@@ -71,7 +71,8 @@ soak: release ## the long runs: ROUNDS=20 of each split, SECS=600 of each packet
 	@tools/soak.sh
 
 fuzz: ## each fuzz target for SECONDS=n; SEED=n begins elsewhere
-	SECONDS=$(FUZZ_SECONDS) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --release --locked -p flockmq-mqtt -p flockmq-broker -p flockmq-server --test fuzz -- --nocapture --test-threads=1
+	SECONDS=$(FUZZ_SECONDS) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --profile fuzz --locked -p flockmq-mqtt -p flockmq-broker -p flockmq-server --test fuzz -- --nocapture --test-threads=1
+	SECONDS=$(FUZZ_SECONDS) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --profile fuzz --locked -p flockmq-server --lib -- api::fuzz --nocapture --test-threads=1
 
 docs: ## writes the generated reference pages
 	@tools/docs.sh

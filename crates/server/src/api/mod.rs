@@ -8,6 +8,8 @@ mod asked;
 mod doctor;
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+mod fuzz;
 mod node;
 pub mod shapes;
 mod socket;
