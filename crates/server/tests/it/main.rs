@@ -12,6 +12,7 @@ mod cli;
 mod client;
 mod config;
 mod conformance;
+mod endurance;
 mod hostile;
 mod limits;
 mod listeners;
