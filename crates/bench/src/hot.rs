@@ -103,7 +103,7 @@ impl Effects for Wires {
         Wait::Over
     }
 
-    fn claim(&mut self, _: &str, _: Option<Stamp>) {}
+    fn claim(&mut self, _: &Arc<str>, _: Option<Stamp>) {}
 
     fn stamp(&mut self) -> Stamp {
         self.stamps += 1;
@@ -168,7 +168,7 @@ impl Node {
             client_id: id.to_owned(),
             assigned: false,
             peer: SocketAddr::from(([127, 0, 0, 1], 5000)),
-            listener: "mqtt:tcp:external".into(),
+            listener: Arc::new("mqtt:tcp:external".into()),
             zone: Arc::new(zone),
         };
         self.shard.connect(conn, &connect, info, Now(0), &mut self.wires);

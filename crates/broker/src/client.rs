@@ -3,7 +3,7 @@
 
 use cluster::Stamp;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mqtt::session::{Flight, Session};
@@ -30,7 +30,7 @@ pub struct ConnInfo {
     /// Where it connects from.
     pub peer: SocketAddr,
     /// `mqtt:tcp:external`.
-    pub listener: Arc<str>,
+    pub listener: Arc<String>,
     /// The rules of the listener.
     pub zone: Arc<Zone>,
 }
@@ -41,14 +41,34 @@ pub(crate) struct Info {
     pub(crate) username: Option<Box<str>>,
     pub(crate) version: Version,
     pub(crate) is_bridge: bool,
-    pub(crate) peer: SocketAddr,
-    pub(crate) listener: Arc<str>,
+    pub(crate) peer: Peer,
+    pub(crate) listener: Arc<String>,
     pub(crate) clean_start: bool,
     pub(crate) keepalive: u16,
     pub(crate) created_at: u64,
     pub(crate) connected_at: u64,
-    pub(crate) disconnected_at: Option<u64>,
+    /// 0: it is connected, or was never.
+    pub(crate) disconnected_at: u64,
     pub(crate) counts: Counts,
+}
+
+/// An address and a port in 20 bytes, where [`SocketAddr`] takes 32: without the scope of IPv6.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    ip: IpAddr,
+    port: u16,
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Peer {
+        Peer { ip: address.ip(), port: address.port() }
+    }
+}
+
+impl From<Peer> for SocketAddr {
+    fn from(peer: Peer) -> SocketAddr {
+        SocketAddr::new(peer.ip, peer.port)
+    }
 }
 
 /// What a client has sent and been sent.
@@ -101,15 +121,6 @@ impl Subscription {
     pub(crate) fn options(self) -> Options {
         Options::unpack(self.options)
     }
-}
-
-/// Retained messages that a new subscription is still owed.
-#[derive(Clone, Debug)]
-pub(crate) struct Replay {
-    pub(crate) filter: Box<str>,
-    pub(crate) options: Options,
-    /// The last topic that was given.
-    pub(crate) after: Option<Box<str>>,
 }
 
 /// What a publisher's next message of the same topic, or to the same group, needs.
@@ -215,15 +226,14 @@ pub(crate) struct Client {
     pub(crate) mount: Option<Box<str>>,
     pub(crate) subscriptions: Option<Set<Subscription>>,
     pub(crate) mailbox: Mailbox,
-    pub(crate) replays: Vec<Replay>,
     pub(crate) publishing: Option<Box<Publishing>>,
     pub(crate) rights: Rights,
     pub(crate) decided: Option<Box<Decided>>,
     pub(crate) arriving: Option<Box<Arriving>>,
     /// Which connection of all that the shard has let in this is.
     pub(crate) opening: u64,
-    /// The earliest wish that the timers have noted.
-    pub(crate) armed: Option<Now>,
+    /// The earliest wish that the timers have noted; [`crate::timers::NEVER`] if they have none.
+    pub(crate) armed: Now,
 }
 
 impl Client {
@@ -232,7 +242,7 @@ impl Client {
         Who {
             client_id: &self.id,
             username: self.info.username.as_deref(),
-            peer: self.info.peer,
+            peer: self.info.peer.into(),
             no_match: self.zone.acl_no_match,
         }
     }

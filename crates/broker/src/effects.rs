@@ -1,6 +1,8 @@
 //! What a shard asks of whoever drives it. The driver implements [`Effects`]; a shard calls it in the
 //! order in which things have to happen and never twice for the same thing.
 
+use std::sync::Arc;
+
 use cluster::Stamp;
 use mqtt::session::Out;
 use mqtt::{Epoch, Message, Now, Reason};
@@ -164,7 +166,7 @@ pub trait Effects {
     fn routes(&mut self, extent: Extent, ticket: Ticket) -> Wait;
 
     /// This node's claim of a client id, for the registries of the peers; `None` gives it up.
-    fn claim(&mut self, client: &str, stamp: Option<Stamp>);
+    fn claim(&mut self, client: &Arc<str>, stamp: Option<Stamp>);
 
     /// A new stamp, later than all before.
     fn stamp(&mut self) -> Stamp;

@@ -22,6 +22,15 @@ pub(crate) struct Letter {
     pub(crate) options: u32,
 }
 
+/// Retained messages that a new subscription is still owed.
+#[derive(Clone, Debug)]
+pub(crate) struct Replay {
+    pub(crate) filter: Box<str>,
+    pub(crate) options: Options,
+    /// The last topic that was given.
+    pub(crate) after: Option<Box<str>>,
+}
+
 impl Letter {
     pub(crate) fn new(message: Message, options: Options) -> Letter {
         Letter { message, options: options.pack() }
@@ -32,9 +41,13 @@ impl Letter {
     }
 }
 
-/// The bounded queue of a session.
+/// The bounded queue of a session. One that never had to keep anything takes eight bytes.
 #[derive(Debug, Default)]
-pub(crate) struct Mailbox {
+pub(crate) struct Mailbox(Option<Box<Kept>>);
+
+/// What a session has to keep.
+#[derive(Debug, Default)]
+struct Kept {
     /// Topics without a priority of their own, and all topics where there are no priorities.
     plain: VecDeque<Letter>,
     ranked: Option<Box<Ranked>>,
@@ -42,7 +55,9 @@ pub(crate) struct Mailbox {
     qos0: usize,
     /// Bytes of all of them.
     bytes: usize,
-    pub(crate) dropped: u64,
+    dropped: u64,
+    /// Retained messages that new subscriptions are still owed.
+    replays: Vec<Replay>,
 }
 
 #[derive(Debug, Default)]
@@ -65,49 +80,121 @@ pub(crate) enum Pushed {
 
 impl Mailbox {
     pub(crate) fn push(&mut self, letter: Letter, rules: &MailboxRules) -> Pushed {
+        let kept = self.0.get_or_insert_default();
         if letter.options().qos == 0 && !rules.store_qos0 {
-            self.dropped += 1;
+            kept.dropped += 1;
             return Pushed::Refused;
         }
-        self.count_in(&letter);
+        kept.count_in(&letter);
         let queue = if rules.priorities.is_empty() {
-            &mut self.plain
+            &mut kept.plain
         } else {
             let priority = priority(letter.message.view().topic, rules);
-            self.ranked.get_or_insert_default().queue(priority)
+            kept.ranked.get_or_insert_default().queue(priority)
         };
         queue.push_back(letter);
         if rules.len_max == 0 || queue.len() <= rules.len_max {
             return Pushed::Kept;
         }
         if let Some(oldest) = queue.pop_front() {
-            self.count_out(&oldest);
+            kept.count_out(&oldest);
         }
-        self.dropped += 1;
+        kept.dropped += 1;
         Pushed::Displaced
     }
 
     /// Adds a message that must not be lost: whoever brings these looks for room first.
     pub(crate) fn push_owed(&mut self, letter: Letter) {
-        self.count_in(&letter);
-        self.plain.push_back(letter);
+        let kept = self.0.get_or_insert_default();
+        kept.count_in(&letter);
+        kept.plain.push_back(letter);
     }
 
     /// Puts back what could not be sent after all, before everything else.
     pub(crate) fn push_front(&mut self, letter: Letter) {
-        self.count_in(&letter);
-        self.plain.push_front(letter);
+        let kept = self.0.get_or_insert_default();
+        kept.count_in(&letter);
+        kept.plain.push_front(letter);
     }
 
     /// Takes the next message.
     pub(crate) fn pop(&mut self) -> Option<Letter> {
+        let kept = self.0.as_mut()?;
         // With priorities only what was put back is in the plain queue.
-        let letter = match &mut self.ranked {
-            Some(ranked) => self.plain.pop_front().or_else(|| ranked.pop()),
-            None => self.plain.pop_front(),
+        let letter = match &mut kept.ranked {
+            Some(ranked) => kept.plain.pop_front().or_else(|| ranked.pop()),
+            None => kept.plain.pop_front(),
         }?;
-        self.count_out(&letter);
+        kept.count_out(&letter);
         Some(letter)
+    }
+
+    /// Bytes of all that waits.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |kept| kept.bytes)
+    }
+
+    /// Messages that found no room, or were not to be kept.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.0.as_ref().map_or(0, |kept| kept.dropped)
+    }
+
+    /// A message is dropped before it comes here.
+    pub(crate) fn count_dropped(&mut self) {
+        self.0.get_or_insert_default().dropped += 1;
+    }
+
+    /// Whether QoS 0 messages wait, which later ones must not overtake.
+    pub(crate) fn has_qos0(&self) -> bool {
+        self.0.as_ref().is_some_and(|kept| kept.qos0 > 0)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |kept| kept.queues().map(VecDeque::len).sum())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|kept| kept.queues().all(VecDeque::is_empty))
+    }
+
+    /// Everything, the greatest priority first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Letter> {
+        self.0.iter().flat_map(|kept| kept.queues().flatten())
+    }
+
+    /// Retained messages that new subscriptions are still owed, the oldest first.
+    pub(crate) fn replays(&self) -> &[Replay] {
+        self.0.as_ref().map_or(&[], |kept| &kept.replays)
+    }
+
+    /// The same, for whoever sends them. They are none of the messages that are counted.
+    pub(crate) fn replays_mut(&mut self) -> &mut Vec<Replay> {
+        &mut self.0.get_or_insert_default().replays
+    }
+
+    /// The subscription has ended: nothing is owed to it any more.
+    pub(crate) fn end_replays(&mut self, filter: &str) {
+        if let Some(kept) = &mut self.0 {
+            kept.replays.retain(|replay| *replay.filter != *filter);
+        }
+    }
+
+    /// Gives room that is not needed back.
+    pub(crate) fn shrink(&mut self) {
+        if !self.is_empty() || !self.replays().is_empty() {
+            return;
+        }
+        match &mut self.0 {
+            Some(kept) if kept.dropped > 0 => **kept = Kept { dropped: kept.dropped, ..Kept::default() },
+            kept => *kept = None,
+        }
+    }
+}
+
+impl Kept {
+    fn queues(&self) -> impl Iterator<Item = &VecDeque<Letter>> {
+        let ranked = self.ranked.iter().flat_map(|ranked| ranked.queues.iter().map(|(_, queue)| queue));
+        std::iter::once(&self.plain).chain(ranked)
     }
 
     fn count_in(&mut self, letter: &Letter) {
@@ -118,39 +205,6 @@ impl Mailbox {
     fn count_out(&mut self, letter: &Letter) {
         self.qos0 -= usize::from(letter.options().qos == 0);
         self.bytes -= letter.message.as_bytes().len();
-    }
-
-    /// Bytes of all that waits.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Whether QoS 0 messages wait, which later ones must not overtake.
-    pub(crate) fn has_qos0(&self) -> bool {
-        self.qos0 > 0
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        let ranked = self.ranked.as_ref().map_or(0, |r| r.queues.iter().map(|(_, q)| q.len()).sum());
-        self.plain.len() + ranked
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.plain.is_empty()
-            && self.ranked.as_ref().is_none_or(|r| r.queues.iter().all(|(_, q)| q.is_empty()))
-    }
-
-    /// Everything, the greatest priority first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Letter> {
-        let ranked = self.ranked.iter().flat_map(|r| r.queues.iter().flat_map(|(_, q)| q.iter()));
-        self.plain.iter().chain(ranked)
-    }
-
-    /// Gives room that is not needed back.
-    pub(crate) fn shrink(&mut self) {
-        if self.plain.is_empty() && self.plain.capacity() > 0 {
-            self.plain = VecDeque::new();
-        }
     }
 }
 
@@ -232,7 +286,7 @@ mod tests {
         let first = mailbox.pop().unwrap();
         mailbox.push_front(first);
         assert_eq!((mailbox.len(), all(&mut mailbox)), (2, vec!["2".into(), "3".into()]));
-        assert!(mailbox.is_empty() && mailbox.dropped == 1);
+        assert!(mailbox.is_empty() && mailbox.dropped() == 1);
     }
 
     #[test]
@@ -263,7 +317,7 @@ mod tests {
         for _ in 0..31 {
             mailbox.push(letter("high", "h", 1), &rules);
         }
-        assert_eq!((mailbox.dropped, mailbox.iter().count()), (1, 54), "each priority has the whole limit");
+        assert_eq!((mailbox.dropped(), mailbox.iter().count()), (1, 54), "each priority has the whole limit");
         let order = all(&mut mailbox).concat();
         let expected = format!("{}{}o{}{}o", "h".repeat(20), "l".repeat(10), "h".repeat(10), "l".repeat(2));
         assert!(order.starts_with(&expected), "{order}");

@@ -34,7 +34,7 @@ use crate::settings::Settings;
 use crate::stats::{Gauges, Stats};
 use crate::subscription::{Options, Target};
 use crate::targets::Lookup;
-use crate::timers::Timers;
+use crate::timers::{self, Timers};
 
 pub use admin::{ClientInfo, Identified, SubscriptionInfo};
 
@@ -245,8 +245,8 @@ impl Shard {
     pub fn expire(&mut self, now: Now, fx: &mut impl Effects) {
         while let Some((at, slot)) = self.timers.due(now) {
             let Some(client) = self.clients.get_mut(slot as usize) else { continue };
-            if client.armed == Some(at) {
-                client.armed = None;
+            if client.armed == at {
+                client.armed = timers::NEVER;
             }
             self.expire_client(slot, now, fx);
             self.arm(slot);
@@ -334,7 +334,7 @@ impl Shard {
         Ticket(self.tickets)
     }
 
-    fn claim(&mut self, client: &str, stamp: Option<Stamp>, fx: &mut impl Effects) {
+    fn claim(&mut self, client: &Arc<str>, stamp: Option<Stamp>, fx: &mut impl Effects) {
         if self.settings.registry {
             fx.claim(client, stamp);
         }

@@ -7,6 +7,9 @@ use std::collections::BinaryHeap;
 
 use mqtt::Now;
 
+/// The time of a wish that is none.
+pub(crate) const NEVER: Now = Now(u64::MAX);
+
 /// Wishes to be woken, the earliest first.
 #[derive(Default)]
 pub(crate) struct Timers {
@@ -16,11 +19,11 @@ pub(crate) struct Timers {
 impl Timers {
     /// Notes that `key` wants to be looked at at `at`, unless it already is at `armed` or before.
     /// `armed` is the keeper's note of the earliest wish that is still in here.
-    pub(crate) fn arm(&mut self, key: u32, at: Option<Now>, armed: &mut Option<Now>) {
+    pub(crate) fn arm(&mut self, key: u32, at: Option<Now>, armed: &mut Now) {
         let Some(at) = at else { return };
-        if armed.is_none_or(|armed| at < armed) {
+        if at < *armed {
             self.heap.push(Reverse((at, key)));
-            *armed = Some(at);
+            *armed = at;
         }
     }
 

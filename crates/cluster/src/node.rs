@@ -285,6 +285,9 @@ impl Node {
     /// right with each change. It travels at the next input: [`Self::wake_at`] is now.
     pub fn changed(&mut self, table: TableId, key: &[u8], was: Option<&[u8]>, is: Option<&[u8]>) {
         self.owner.changed(table, key, was, is);
+        if self.peers.is_empty() {
+            self.owner.forget_changes();
+        }
         self.unsaid |= !self.links.is_empty();
     }
 

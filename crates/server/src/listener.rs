@@ -18,7 +18,7 @@ use crate::stream::{Layers, Stream, WebRules};
 /// One listener of this node, shared by its shards.
 pub struct Listener {
     /// `mqtt:tcp:external`.
-    pub id: Arc<str>,
+    pub id: Arc<String>,
     pub protocol: Protocol,
     /// As the settings say it.
     pub address: ListenAddress,

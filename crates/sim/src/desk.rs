@@ -2,6 +2,7 @@
 //! and its siblings. Here is the driver's side of [`broker::Effects`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use broker::routes::{GroupCount, Interest, Place};
 use broker::{Cause, ConnId, Effects, Event, Extent, Stamp, Ticket, Wait, Wish};
@@ -204,8 +205,8 @@ impl Effects for Fx<'_> {
         Wait::Later
     }
 
-    fn claim(&mut self, client: &str, stamp: Option<Stamp>) {
-        self.desk.notes.push(Note::Claim { client: client.to_owned(), stamp });
+    fn claim(&mut self, client: &Arc<str>, stamp: Option<Stamp>) {
+        self.desk.notes.push(Note::Claim { client: client.to_string(), stamp });
     }
 
     fn stamp(&mut self) -> Stamp {

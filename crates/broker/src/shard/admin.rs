@@ -117,7 +117,7 @@ impl Shard {
     pub fn ban(&mut self, is_meant: impl Fn(&Identified<'_>) -> bool, now: Now, fx: &mut impl Effects) {
         let meant = |client: &Client| {
             let (client_id, username) = (&*client.id, client.info.username.as_deref());
-            is_meant(&Identified { client_id, username, peer: client.info.peer })
+            is_meant(&Identified { client_id, username, peer: client.info.peer.into() })
         };
         let meant: Vec<_> =
             self.clients.iter().filter(|(_, c)| meant(c)).map(|(s, c)| (s as u32, c.id.clone())).collect();
@@ -225,7 +225,7 @@ fn client_info(client: &Client) -> ClientInfo {
         username: info.username.as_deref().map(str::to_owned),
         proto_name: info.version.name(),
         proto_ver: info.version.level(),
-        peer: info.peer,
+        peer: info.peer.into(),
         listener: info.listener.to_string(),
         zone: zone.name.clone(),
         mountpoint: client.mount.as_deref().unwrap_or_default().to_owned(),
@@ -233,7 +233,7 @@ fn client_info(client: &Client) -> ClientInfo {
         connected: matches!(client.life, Life::Open { .. }),
         created_at: info.created_at,
         connected_at: info.connected_at,
-        disconnected_at: info.disconnected_at,
+        disconnected_at: (info.disconnected_at > 0).then_some(info.disconnected_at),
         clean_start: info.clean_start,
         keepalive: info.keepalive,
         expiry_interval: client.expiry,
@@ -243,7 +243,7 @@ fn client_info(client: &Client) -> ClientInfo {
         inflight_max,
         mqueue_len: client.mailbox.len(),
         mqueue_max: zone.mailbox.len_max,
-        mqueue_dropped: client.mailbox.dropped,
+        mqueue_dropped: client.mailbox.dropped(),
         awaiting_rel,
         awaiting_rel_max: zone.awaiting_rel_max.into(),
         packets_in: info.counts.packets_in,

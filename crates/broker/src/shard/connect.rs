@@ -16,6 +16,7 @@ use crate::effects::{Cause, ConnId, Effects, Event};
 use crate::kept::Told;
 use crate::mailbox::Mailbox;
 use crate::routes::Place;
+use crate::timers;
 
 /// Milliseconds that a connection waits for its session from a peer.
 const FETCH_LIMIT_MS: u64 = 15_000;
@@ -55,13 +56,14 @@ impl Shard {
         let owner = if self.settings.registry { self.registry.owner(&info.client_id) } else { None };
         // The newer connection has the newer stamp, however the clocks of the two nodes differ.
         let stamp = newer(fx.stamp(), owner.map(|(_, stamp)| stamp).unwrap_or_default());
-        self.claim(&info.client_id, Some(stamp), fx);
+        let id: Arc<str> = info.client_id.as_str().into();
+        self.claim(&id, Some(stamp), fx);
         let life = match owner {
             Some((peer, _)) => self.fetching(peer, conn, connect, info.clone(), now, fx),
             None => Life::Open { conn, session: open_session(connect, &info, Flight::default(), now) },
         };
         let slot = self.add_client(Client {
-            id: info.client_id.as_str().into(),
+            id,
             stamp,
             zone: info.zone.clone(),
             life,
@@ -71,13 +73,12 @@ impl Shard {
             mount: None,
             subscriptions: None,
             mailbox: Mailbox::default(),
-            replays: Vec::new(),
             publishing: None,
             rights: Default::default(),
             decided: None,
             arriving: None,
             opening: 0,
-            armed: None,
+            armed: timers::NEVER,
         });
         self.bind(conn, slot);
         if owner.is_some() {
@@ -157,7 +158,8 @@ impl Shard {
     ) {
         let claimed = self.registry.owner(&info.client_id).map(|(_, stamp)| stamp).unwrap_or_default();
         let stamp = newer(fx.stamp(), claimed.max(self.clients[slot as usize].stamp));
-        self.claim(&info.client_id, Some(stamp), fx);
+        let id = self.clients[slot as usize].id.clone();
+        self.claim(&id, Some(stamp), fx);
         let client = &mut self.clients[slot as usize];
         let flight = match &mut client.life {
             Life::Away(away) => std::mem::take(&mut away.flight),
@@ -219,7 +221,7 @@ impl Shard {
         self.stats.packets_sent += 1;
         fx.event(Event::Connected { client: &id, session_present: present });
         self.pump(slot, fx);
-        self.clients[slot as usize].armed = None;
+        self.clients[slot as usize].armed = timers::NEVER;
         self.arm(slot);
         // A client that does not even take the CONNACK ends here.
         self.end_if_closing(slot, conn, None, now, fx);
@@ -266,7 +268,8 @@ impl Shard {
         let claimed = self.registry.owner(&info.client_id).map(|(_, claimed)| claimed);
         if let Some(claimed) = claimed.filter(|claimed| *claimed >= own) {
             let stamp = newer(fx.stamp(), claimed);
-            self.claim(&info.client_id, Some(stamp), fx);
+            let id = self.clients[slot as usize].id.clone();
+            self.claim(&id, Some(stamp), fx);
             self.clients[slot as usize].stamp = stamp;
         }
         let client = &mut self.clients[slot as usize];
@@ -393,13 +396,13 @@ fn info_of(connect: &Connect<'_>, info: &ConnInfo, fx: &impl Effects) -> Info {
         username: connect.username.map(Into::into),
         version: connect.version,
         is_bridge: connect.bridge,
-        peer: info.peer,
+        peer: info.peer.into(),
         listener: Arc::clone(&info.listener),
         clean_start: connect.clean_start,
         keepalive: info.zone.server_keepalive.unwrap_or(connect.keep_alive),
         created_at: fx.epoch().0,
         connected_at: fx.epoch().0,
-        disconnected_at: None,
+        disconnected_at: 0,
         counts: Counts::default(),
     }
 }

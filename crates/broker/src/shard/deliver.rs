@@ -5,12 +5,12 @@ use mqtt::session::{Delivered, Delivery};
 use mqtt::{Message, MessageRef, QoS};
 
 use super::Shard;
-use crate::client::{Life, Replay};
+use crate::client::Life;
 use crate::effects::Effects;
 use crate::frame::Publication;
 use crate::groups::Pick;
 use crate::kept::KeptLetter;
-use crate::mailbox::{Letter, Pushed};
+use crate::mailbox::{Letter, Pushed, Replay};
 use crate::settings::Zone;
 use crate::stats::Stats;
 use crate::subscription::{Options, Target};
@@ -113,7 +113,7 @@ impl Shard {
             letters.push_back(KeptLetter::new(publication, keep()));
             if letters.len() > client.zone.mailbox.len_max.max(ON_ITS_WAY_MAX) {
                 letters.pop_front();
-                client.mailbox.dropped += 1;
+                client.mailbox.count_dropped();
                 self.stats.delivery_dropped += 1;
                 self.stats.delivery_dropped_queue_full += 1;
             }
@@ -127,7 +127,7 @@ impl Shard {
             if is_slow && options.qos == 0 {
                 self.stats.delivery_dropped += 1;
                 self.stats.delivery_dropped_qos0 += 1;
-                client.mailbox.dropped += 1;
+                client.mailbox.count_dropped();
                 return Taken::No;
             }
             if may_go_first && !is_slow && (options.qos == 0 || session.has_room()) {
@@ -184,7 +184,8 @@ impl Shard {
             }
             let Some(letter) = client.mailbox.pop() else {
                 client.mailbox.shrink();
-                if client.replays.is_empty() || !session.has_room() || !self.fetch_replay(slot, fx) {
+                if client.mailbox.replays().is_empty() || !session.has_room() || !self.fetch_replay(slot, fx)
+                {
                     return;
                 }
                 continue;
@@ -219,13 +220,13 @@ impl Shard {
             max => REPLAY_BATCH.min(max),
         };
         let mut batch = std::mem::take(&mut self.batch);
-        while let Some(replay) = client.replays.first_mut() {
+        while let Some(replay) = client.mailbox.replays_mut().first_mut() {
             batch.clear();
             fx.retained(&replay.filter, replay.after.as_deref(), limit, &mut batch);
             let options = Options { retain_as_published: true, ..replay.options };
             match batch.last().filter(|_| batch.len() >= limit) {
                 Some(last) => replay.after = Some(last.view().topic.into()),
-                None => drop(client.replays.remove(0)),
+                None => drop(client.mailbox.replays_mut().remove(0)),
             }
             for message in batch.drain(..) {
                 let qos = granted(options.qos, message.view().qos, &client.zone);
@@ -243,8 +244,11 @@ impl Shard {
 
     /// Notes the retained messages that new subscriptions are owed, and begins to send them.
     pub(super) fn replay(&mut self, slot: u32, filters: Vec<(Box<str>, Options)>, fx: &mut impl Effects) {
+        if filters.is_empty() {
+            return self.pump(slot, fx);
+        }
         let replays = filters.into_iter().map(|(filter, options)| Replay { filter, options, after: None });
-        self.clients[slot as usize].replays.extend(replays);
+        self.clients[slot as usize].mailbox.replays_mut().extend(replays);
         self.pump(slot, fx);
     }
 }

@@ -80,7 +80,7 @@ impl Shard {
         let expiry = client.expiry;
         let ends_at = (expiry != NEVER).then(|| now.plus(u64::from(expiry) * 1000));
         let will_at = client.will.as_ref().map(|w| now.plus(u64::from(w.delay.min(expiry)) * 1000));
-        client.info.disconnected_at = Some(fx.epoch().0);
+        client.info.disconnected_at = fx.epoch().0;
         client.publishing = None;
         let away = Away { ends_at, will_at, ..Away::default() };
         if let Life::Open { session, .. } = std::mem::replace(&mut client.life, Life::Away(Box::new(away)))

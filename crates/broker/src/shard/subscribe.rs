@@ -143,7 +143,7 @@ impl Shard {
         };
         if gone.group().is_none() {
             let filter = self.index.filter(gone.filter);
-            client.replays.retain(|r| *r.filter != *filter);
+            client.mailbox.end_replays(filter);
         }
         self.forget_subscription(slot, gone, fx);
         true

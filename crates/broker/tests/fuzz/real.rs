@@ -62,7 +62,7 @@ impl Effects for Driver {
     fn routes(&mut self, _: Extent, _: Ticket) -> Wait {
         Wait::Over
     }
-    fn claim(&mut self, _: &str, _: Option<Stamp>) {}
+    fn claim(&mut self, _: &Arc<str>, _: Option<Stamp>) {}
     fn stamp(&mut self) -> Stamp {
         self.stamps += 1;
         Stamp { time: (self.now << 16) + self.stamps, node: 1 }
@@ -201,7 +201,7 @@ impl Real {
             client_id: id.to_owned(),
             assigned: false,
             peer: SocketAddr::from(([127, 0, 0, 1], 5000)),
-            listener: "mqtt:tcp:external".into(),
+            listener: Arc::new("mqtt:tcp:external".into()),
             zone: self.zone.clone(),
         };
         let bytes = hello(id, how);

@@ -107,6 +107,14 @@ impl Owner {
         }
     }
 
+    /// There is nobody to be told of changes: whoever comes later gets a snapshot.
+    pub fn forget_changes(&mut self) {
+        self.first = self.seq;
+        self.gone += self.log.len() as u64;
+        self.log.clear();
+        self.start = 0;
+    }
+
     /// The number of the last change.
     pub fn sequence(&self) -> u64 {
         self.seq

@@ -17,14 +17,21 @@ const ANSWERS_MAX: usize = 65_535;
 /// What the client has sent and not finished.
 #[derive(Debug)]
 pub(super) struct Incoming {
-    /// QoS 2 packet identifiers between PUBLISH and PUBREL, with the time they came.
-    received: BTreeMap<u16, Now>,
-    /// None of them came earlier.
-    oldest: Now,
+    /// Nothing for a client that has none, or has had none for a while.
+    unreleased: Option<Box<Unreleased>>,
     /// 0: no limit.
     received_max: u16,
     alias_max: u16,
     aliases: Option<Box<Received>>,
+}
+
+/// QoS 2 messages between PUBLISH and PUBREL.
+#[derive(Debug)]
+struct Unreleased {
+    /// Their packet identifiers, with the time they came.
+    ids: BTreeMap<u16, Now>,
+    /// None of them came earlier.
+    oldest: Now,
 }
 
 /// What became of a PUBLISH.
@@ -40,8 +47,9 @@ pub(super) enum Taken<'p> {
 
 impl Incoming {
     pub(super) fn new(received_max: u16, alias_max: u16, received: Vec<u16>, now: Now) -> Incoming {
-        let received = received.into_iter().map(|id| (id, now)).collect();
-        Incoming { received, oldest: now, received_max, alias_max, aliases: None }
+        let ids: BTreeMap<u16, Now> = received.into_iter().map(|id| (id, now)).collect();
+        let unreleased = (!ids.is_empty()).then(|| Box::new(Unreleased { ids, oldest: now }));
+        Incoming { unreleased, received_max, alias_max, aliases: None }
     }
 
     pub(super) fn publish<'p>(
@@ -80,16 +88,18 @@ impl Incoming {
         if !topic::levels_fit(&topic, usize::from(rules.topic_levels_max)) {
             return Err(Reason::TopicNameInvalid);
         }
-        if publish.qos == QoS::ExactlyOnce && self.received.contains_key(&publish.packet_id) {
+        if publish.qos == QoS::ExactlyOnce && self.is_unreleased(publish.packet_id) {
             let is_waiting = acks.is_waiting(publish.packet_id);
             return Ok(if is_waiting { Taken::Pending } else { Taken::Again(publish.packet_id) });
         }
         self.look_for_room(publish.qos, rules, acks, now)?;
         if publish.qos == QoS::ExactlyOnce {
-            if self.received.is_empty() {
-                self.oldest = now;
+            let empty = || Box::new(Unreleased { ids: BTreeMap::new(), oldest: now });
+            let unreleased = self.unreleased.get_or_insert_with(empty);
+            if unreleased.ids.is_empty() {
+                unreleased.oldest = now;
             }
-            self.received.insert(publish.packet_id, now);
+            unreleased.ids.insert(publish.packet_id, now);
         }
         Ok(Taken::New(Published {
             topic,
@@ -112,9 +122,9 @@ impl Incoming {
         let qos1 = if rules.version.is_v5() { acks.qos1() } else { 0 };
         let counts = qos == QoS::ExactlyOnce || rules.version.is_v5();
         let max = usize::from(self.received_max);
-        if counts && max > 0 && self.received.len() + qos1 >= max {
+        if counts && max > 0 && self.awaiting_rel() + qos1 >= max {
             self.expire(now, rules.await_rel_timeout_ms);
-            if self.received.len() + qos1 >= max {
+            if self.awaiting_rel() + qos1 >= max {
                 return Err(Reason::ReceiveMaximumExceeded);
             }
         }
@@ -139,29 +149,36 @@ impl Incoming {
 
     /// PUBREL: whether there was such a message.
     pub(super) fn release(&mut self, packet_id: u16) -> bool {
-        self.received.remove(&packet_id).is_some()
+        self.unreleased.as_mut().is_some_and(|u| u.ids.remove(&packet_id).is_some())
+    }
+
+    fn is_unreleased(&self, packet_id: u16) -> bool {
+        self.unreleased.as_ref().is_some_and(|u| u.ids.contains_key(&packet_id))
     }
 
     pub(super) fn awaiting_rel(&self) -> usize {
-        self.received.len()
+        self.unreleased.as_ref().map_or(0, |u| u.ids.len())
     }
 
     pub(super) fn received(&self) -> Vec<u16> {
-        self.received.keys().copied().collect()
+        self.unreleased.iter().flat_map(|u| u.ids.keys().copied()).collect()
     }
 
     /// When the first message may have waited too long for its PUBREL.
     pub(super) fn wake_at(&self, timeout_ms: u64) -> Option<Now> {
-        (timeout_ms > 0 && !self.received.is_empty()).then(|| self.oldest.plus(timeout_ms))
+        let unreleased = self.unreleased.as_ref().filter(|u| timeout_ms > 0 && !u.ids.is_empty())?;
+        Some(unreleased.oldest.plus(timeout_ms))
     }
 
-    /// Gives up messages whose PUBREL did not come in time.
+    /// Gives up messages whose PUBREL did not come in time, and room that is not needed.
     pub(super) fn expire(&mut self, now: Now, timeout_ms: u64) {
-        if self.wake_at(timeout_ms).is_none_or(|at| now < at) {
-            return;
+        if self.wake_at(timeout_ms).is_some_and(|at| now >= at)
+            && let Some(unreleased) = &mut self.unreleased
+        {
+            unreleased.ids.retain(|_, came| now.since(*came) < timeout_ms);
+            unreleased.oldest = unreleased.ids.values().min().copied().unwrap_or(now);
         }
-        self.received.retain(|_, came| now.since(*came) < timeout_ms);
-        self.oldest = self.received.values().min().copied().unwrap_or(now);
+        self.unreleased.take_if(|u| u.ids.is_empty());
     }
 }
 

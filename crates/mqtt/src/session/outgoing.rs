@@ -75,14 +75,21 @@ pub(super) struct Outgoing {
     window: u16,
     /// The packet identifier that was given last; 0 in a new session.
     last_id: u16,
+    /// What is in the window. An idle client has nothing.
+    open: Option<Box<Open>>,
+    aliases: Option<Box<Aliases>>,
+}
+
+/// Messages that the client has not acknowledged.
+#[derive(Debug)]
+struct Open {
+    /// In the order of sending.
+    entries: VecDeque<Entry>,
     /// Whether `entries` are in the order of their identifiers, counted from that of the first one.
     is_sorted: bool,
     /// How many at the end of `entries` have not been sent on this connection: they are of an earlier
     /// one, and the window had no room for them yet.
     unsent: u16,
-    /// In the order of sending.
-    entries: VecDeque<Entry>,
-    aliases: Option<Box<Aliases>>,
 }
 
 impl Outgoing {
@@ -92,9 +99,7 @@ impl Outgoing {
         let outgoing = Outgoing {
             window: window.max(1),
             last_id,
-            is_sorted: is_sorted(&entries),
-            unsent: u16::try_from(entries.len()).unwrap_or(u16::MAX),
-            entries,
+            open: (!entries.is_empty()).then(|| Box::new(Open::resume(entries))),
             aliases: (alias_max > 0).then(|| Box::new(Aliases::new(alias_max))),
         };
         (outgoing, received)
@@ -102,7 +107,8 @@ impl Outgoing {
 
     /// Bytes of the messages in the window.
     pub(super) fn kept_bytes(&self) -> usize {
-        self.entries.iter().filter_map(|e| e.message.as_ref()).map(|m| m.as_bytes().len()).sum()
+        let entries = self.open.iter().flat_map(|open| &open.entries);
+        entries.filter_map(|e| e.message.as_ref()).map(|m| m.as_bytes().len()).sum()
     }
 
     /// Sends a message with this QoS, whatever that of the message and of `how` is. With QoS 1 and 2,
@@ -148,7 +154,7 @@ impl Outgoing {
             forward.packet_id = id;
             let message = kept.get_or_insert_with(|| message.to_message()).clone();
             let subscription_ids = SubscriptionIds::new(how.subscription_ids);
-            self.push(Entry {
+            self.open.get_or_insert_with(|| Box::new(Open::resume(VecDeque::new()))).push(Entry {
                 id,
                 qos: how.qos,
                 retain: how.retain,
@@ -171,10 +177,11 @@ impl Outgoing {
     /// Sends what an earlier connection left, as far as the window has room: PUBLISH with DUP, or PUBREL
     /// after a PUBREC, with the identifiers of before and in their order [MQTT-4.4.0-1] [MQTT-4.6.0-1].
     pub(super) fn send_unsent(&mut self, receiver: Receiver, epoch: Epoch, out: &mut Out) {
-        while self.unsent > 0 && self.entries.len() - usize::from(self.unsent) < usize::from(self.window) {
-            let position = self.entries.len() - usize::from(self.unsent);
-            self.unsent -= 1;
-            let entry = &self.entries[position];
+        let Some(open) = &mut self.open else { return };
+        while open.unsent > 0 && open.entries.len() - usize::from(open.unsent) < usize::from(self.window) {
+            let position = open.entries.len() - usize::from(open.unsent);
+            open.unsent -= 1;
+            let entry = &open.entries[position];
             let Some(message) = &entry.message else {
                 let pubrel = Ack::new(AckKind::Pubrel, entry.id, Reason::Success);
                 out.packet(|bytes| pubrel.encode(receiver.version, bytes));
@@ -194,7 +201,7 @@ impl Outgoing {
             };
             if forward.bytes(receiver.version) > receiver.packet_bytes_max as usize {
                 // The client takes less than it did.
-                self.entries.remove(position);
+                open.entries.remove(position);
                 continue;
             }
             send(&forward, receiver.version, Some(message), out);
@@ -203,8 +210,9 @@ impl Outgoing {
 
     /// PUBACK or PUBCOMP: the last word about a message.
     pub(super) fn finish(&mut self, id: u16, kind: AckKind) -> Received {
-        let Some(position) = self.find(id) else { return Received::Unknown };
-        let entry = &self.entries[position];
+        let Some(open) = &mut self.open else { return Received::Unknown };
+        let Some(position) = open.find(id) else { return Received::Unknown };
+        let entry = &open.entries[position];
         let awaited = match (entry.qos, &entry.message) {
             (QoS::ExactlyOnce, None) => AckKind::Pubcomp,
             (QoS::ExactlyOnce, Some(_)) => AckKind::Pubrec,
@@ -213,22 +221,22 @@ impl Outgoing {
         if awaited != kind {
             return Received::Wrong;
         }
-        self.end(position);
+        open.end(position);
         Received::Ended
     }
 
     /// PUBREC: the message need not be kept any longer, its identifier does [MQTT-4.3.3-4].
     pub(super) fn pubrec(&mut self, id: u16, reason: Reason) -> Received {
-        let position = self.find(id);
-        match position {
-            Some(position) if self.entries[position].qos != QoS::ExactlyOnce => Received::Wrong,
+        let found = self.open.as_mut().and_then(|open| open.find(id).map(|position| (open, position)));
+        match found {
+            Some((open, position)) if open.entries[position].qos != QoS::ExactlyOnce => Received::Wrong,
             // An error ends the exchange: no PUBREL may follow.
-            Some(position) if reason.is_error() => {
-                self.end(position);
+            Some((open, position)) if reason.is_error() => {
+                open.end(position);
                 Received::Ended
             }
-            Some(position) => {
-                let entry = &mut self.entries[position];
+            Some((open, position)) => {
+                let entry = &mut open.entries[position];
                 entry.message = None;
                 entry.subscription_ids = SubscriptionIds::new(&[]);
                 Received::Release(Reason::Success)
@@ -238,21 +246,13 @@ impl Outgoing {
         }
     }
 
-    fn end(&mut self, position: usize) {
-        if position >= self.entries.len() - usize::from(self.unsent) {
-            self.unsent -= 1;
-        }
-        self.entries.remove(position);
-        self.is_sorted |= self.entries.is_empty();
-    }
-
     pub(super) fn has_room(&self) -> bool {
-        self.entries.len() < usize::from(self.window)
+        self.inflight() < usize::from(self.window)
     }
 
     /// Messages in the window.
     pub(super) fn inflight(&self) -> usize {
-        self.entries.len()
+        self.open.as_ref().map_or(0, |open| open.entries.len())
     }
 
     pub(super) fn window(&self) -> u16 {
@@ -260,29 +260,35 @@ impl Outgoing {
     }
 
     pub(super) fn suspend(self, received: Vec<u16>) -> Flight {
-        Flight { entries: self.entries, received, last_id: self.last_id }
+        let entries = self.open.map(|open| open.entries).unwrap_or_default();
+        Flight { entries, received, last_id: self.last_id }
     }
 
     /// Gives back room that an idle client does not need.
     pub(super) fn shrink(&mut self) {
-        if self.entries.is_empty() {
-            self.entries = VecDeque::new();
-        }
+        self.open.take_if(|open| open.entries.is_empty());
     }
 
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        self.entries.capacity()
+        self.open.as_ref().map_or(0, |open| open.entries.capacity())
     }
 
     /// Identifiers go round from 1 to 65,535, past those in use [MQTT-2.2.1-4].
     fn next_id(&mut self) -> u16 {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            if self.find(self.last_id).is_none() {
+            if self.open.as_ref().is_none_or(|open| open.find(self.last_id).is_none()) {
                 return self.last_id;
             }
         }
+    }
+}
+
+impl Open {
+    fn resume(entries: VecDeque<Entry>) -> Open {
+        let unsent = u16::try_from(entries.len()).unwrap_or(u16::MAX);
+        Open { is_sorted: is_sorted(&entries), entries, unsent }
     }
 
     fn push(&mut self, entry: Entry) {
@@ -290,6 +296,14 @@ impl Outgoing {
             self.is_sorted &= distance(first.id, last.id) < distance(first.id, entry.id);
         }
         self.entries.push_back(entry);
+    }
+
+    fn end(&mut self, position: usize) {
+        if position >= self.entries.len() - usize::from(self.unsent) {
+            self.unsent -= 1;
+        }
+        self.entries.remove(position);
+        self.is_sorted |= self.entries.is_empty();
     }
 
     /// Clients acknowledge the oldest first, as a rule; another one is searched in a way that takes no

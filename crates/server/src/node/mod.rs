@@ -257,7 +257,7 @@ impl Control {
                 self.fx.own_members(shard, key, count);
             }
             Note::Claim { client, stamp } => {
-                let (was, is) = self.fx.own.claim(&client, stamp);
+                let (was, is) = self.fx.own.claim(Arc::clone(&client), stamp);
                 if was != is {
                     let (was, is) = (was.map(|s| s.encode()), is.map(|s| s.encode()));
                     self.node.changed(

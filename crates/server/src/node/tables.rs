@@ -1,6 +1,7 @@
 //! The node's own entries of the owned tables: what its shards together want and have.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use broker::routes::GroupCount;
 use cluster::{Stamp, TableId, VisitEntries};
@@ -14,7 +15,8 @@ pub struct Own {
     routes: BTreeMap<Box<str>, u64>,
     /// Shared filter → members by shard.
     groups: BTreeMap<Box<str>, Vec<(usize, GroupCount)>>,
-    clients: BTreeMap<Box<str>, Stamp>,
+    /// The ids are those that the shards have.
+    clients: BTreeMap<Arc<str>, Stamp>,
 }
 
 /// The value of an entry before and after a change; `None`: there was, or is, none.
@@ -62,10 +64,10 @@ impl Own {
     }
 
     /// The node claims a client id, or gives it up.
-    pub fn claim(&mut self, client: &str, stamp: Option<Stamp>) -> (Option<Stamp>, Option<Stamp>) {
+    pub fn claim(&mut self, client: Arc<str>, stamp: Option<Stamp>) -> (Option<Stamp>, Option<Stamp>) {
         let was = match stamp {
-            Some(stamp) => self.clients.insert(client.into(), stamp),
-            None => self.clients.remove(client),
+            Some(stamp) => self.clients.insert(client, stamp),
+            None => self.clients.remove(&client),
         };
         (was, stamp)
     }

@@ -281,8 +281,8 @@ impl Effects for Fx {
         Wait::Later
     }
 
-    fn claim(&mut self, client: &str, stamp: Option<Stamp>) {
-        self.notes.push(Note::Claim { client: client.into(), stamp });
+    fn claim(&mut self, client: &Arc<str>, stamp: Option<Stamp>) {
+        self.notes.push(Note::Claim { client: Arc::clone(client), stamp });
     }
 
     fn stamp(&mut self) -> Stamp {

@@ -196,7 +196,7 @@ pub enum Note {
     /// So many members of a shared group are here.
     Members { key: Box<str>, count: broker::routes::GroupCount },
     /// This node has a client id, or gives it up.
-    Claim { client: Box<str>, stamp: Option<Stamp> },
+    Claim { client: Arc<str>, stamp: Option<Stamp> },
     /// Words for the home shard of a client id at a peer.
     Tell { peer: Place, bytes: Vec<u8> },
     /// Answer by [`ShardMessage::RoutesIn`] when all notes before are in force.

@@ -1,5 +1,7 @@
 //! Connections of clients, seen from both ends.
 
+use std::sync::Arc;
+
 use broker::ConnInfo;
 use mqtt::Packet;
 use mqtt::session::Out;
@@ -117,7 +119,7 @@ impl World {
             client_id: id.to_owned(),
             assigned: false,
             peer: std::net::SocketAddr::from(([127, 0, 0, 1], 1)),
-            listener: "mqtt:tcp:external".into(),
+            listener: Arc::new("mqtt:tcp:external".into()),
             zone,
         };
         process.turn(shard, now, |shard, now, fx| shard.connect(conn, &connect, info, now, fx));

@@ -90,8 +90,8 @@ impl Effects for Driver {
         Wait::Later
     }
 
-    fn claim(&mut self, client: &str, stamp: Option<Stamp>) {
-        self.claims.push_back((client.to_owned(), stamp));
+    fn claim(&mut self, client: &Arc<str>, stamp: Option<Stamp>) {
+        self.claims.push_back((client.to_string(), stamp));
     }
 
     fn stamp(&mut self) -> Stamp {
@@ -394,7 +394,7 @@ impl World {
             client_id: id.to_owned(),
             assigned: false,
             peer: SocketAddr::from(([127, 0, 0, 1], 5000)),
-            listener: "mqtt:tcp:external".into(),
+            listener: Arc::new("mqtt:tcp:external".into()),
             zone: Arc::new(self.zone.clone()),
         };
         let m = &mut self.machines[at];
