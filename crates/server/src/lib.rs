@@ -10,6 +10,7 @@ pub mod ctl;
 pub mod discover;
 pub mod epmd;
 pub mod host;
+pub mod identity;
 pub mod inbox;
 pub mod listen;
 pub mod listener;

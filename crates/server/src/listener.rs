@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use broker::Zone;
 use parking_lot::Mutex;
 
+use crate::identity::Identity;
 use crate::settings::{ListenAddress, Protocol};
 use crate::shard::flapping::FlappingPolicy;
 use crate::shard::pace::Pace;
@@ -37,6 +38,8 @@ pub struct Listener {
     /// How long a client may take from then until its CONNECT has come whole.
     pub greeting_limit: Duration,
     pub zone: Arc<Zone>,
+    /// What certificates say of its clients.
+    pub identity: Identity,
     /// What connects too often is banned.
     pub flapping: Option<FlappingPolicy>,
     /// How fast its clients may send.

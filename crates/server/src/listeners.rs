@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::cli::{Ready, StartError};
+use crate::identity::Identity;
 use crate::listen::{self, Listening, SocketFile};
 use crate::listener::Listener;
 use crate::run::Zones;
@@ -262,6 +263,7 @@ fn listener(
             FlappingPolicy { connects_max, within, banned_for }
         }),
         zone: zones.get(&from.zone, settings),
+        identity: Identity { username: from.peer_cert_as_username, client_id: from.peer_cert_as_clientid },
         tls,
         web,
         counts: Default::default(),

@@ -76,6 +76,12 @@ impl Stream {
         Ok(Some(announced))
     }
 
+    /// The client's certificate, DER, once the TLS handshake is through; `None` where it has shown none.
+    pub fn peer_certificate(&mut self) -> Option<&[u8]> {
+        let tls = self.wire()?.tls.as_ref()?;
+        tls.peer_certificates()?.first().map(AsRef::as_ref)
+    }
+
     /// Whether the TLS handshake is still to be done.
     pub fn is_handshaking(&mut self) -> bool {
         self.wire().and_then(|wire| wire.tls.as_ref()).is_some_and(|tls| tls.is_handshaking())

@@ -10,6 +10,7 @@ use mqtt::{Now, Version};
 
 use super::greeting::CONNECT_BYTES_MAX;
 use super::pace::Paced;
+use crate::identity::Names;
 use crate::listener::Listener;
 use crate::stream::Stream;
 
@@ -31,6 +32,8 @@ pub struct Conn {
     /// Where the client connects from, as the socket or the PROXY header says.
     pub peer: SocketAddr,
     pub listener: Arc<Listener>,
+    /// What its certificate calls it, until it has come in.
+    pub names: Option<Arc<Names>>,
     /// The stream said that it takes no more for now; it will say when it does again.
     pub blocked: bool,
     /// Much of its output waits.
@@ -150,6 +153,11 @@ impl Conn {
             && !self.stream.is_handshaking()
         {
             self.phase = Awaits::Connect.phase(now, &self.listener);
+            // A load balancer that has announced a certificate speaks of the client's; the one here may be its own.
+            if self.names.is_none() && self.listener.identity.is_from_certificates() {
+                let certificate = self.stream.peer_certificate();
+                self.names = certificate.map(|der| Arc::new(self.listener.identity.of_certificate(der)));
+            }
         }
     }
 

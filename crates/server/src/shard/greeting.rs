@@ -8,6 +8,7 @@ use mqtt::{Frame, Reason, Version, frame};
 
 use super::{Shared, home};
 use crate::access::passwords;
+use crate::identity::Names;
 use crate::listener::Listener;
 
 /// Bytes of a CONNECT; a longer one is refused before it is buffered.
@@ -35,16 +36,26 @@ pub struct Welcome<'a> {
     pub bytes: usize,
 }
 
-/// Looks at what a connection has sent so far. `fits`: what came of [`Greeting::Check`].
+/// What is known of a connection beside its bytes.
+#[derive(Clone, Copy)]
+pub struct Comes<'a> {
+    pub listener: &'a Listener,
+    pub peer: std::net::SocketAddr,
+    /// What its certificate calls it, where that counts.
+    pub names: Option<&'a Names>,
+    /// What came of [`Greeting::Check`].
+    pub fits: Option<bool>,
+}
+
+/// Looks at what a connection has sent so far.
 pub fn look<'a>(
     bytes: &'a [u8],
-    listener: &Listener,
-    peer: std::net::SocketAddr,
-    fits: Option<bool>,
+    comes: Comes<'a>,
     shard: usize,
     shared: &Shared,
     out: &mut Out,
 ) -> Greeting<'a> {
+    let Comes { listener, peer, names, .. } = comes;
     let limit = CONNECT_BYTES_MAX.min(listener.zone.packet_bytes_max as usize);
     let frame = match frame(bytes, limit) {
         // Whatever else comes first is no client of ours: the sooner it goes the better.
@@ -63,7 +74,7 @@ pub fn look<'a>(
     if frame.kind != kind::CONNECT {
         return Greeting::Refused(Reason::ProtocolError);
     }
-    let connect = match Connect::decode(frame.body) {
+    let mut connect = match Connect::decode(frame.body) {
         Ok(connect) => connect,
         Err(error) => {
             // 3.x has words for an unknown version only; the rest just ends [MQTT-3.1.4-1].
@@ -75,15 +86,22 @@ pub fn look<'a>(
             return Greeting::Refused(error.reason);
         }
     };
+    if names.is_some_and(|names| names.unusable) {
+        refuse(&connect, Reason::BadUserNameOrPassword, out);
+        return Greeting::Refused(Reason::BadUserNameOrPassword);
+    }
+    // What the certificate says counts, whatever the client says.
+    connect.username = names.and_then(|names| names.username.as_deref()).or(connect.username);
+    let certified = names.and_then(|names| names.client_id.as_deref());
     let named = if listener.zone.username_as_client_id { connect.username } else { None };
-    let chosen = named.unwrap_or(connect.client_id);
+    let chosen = named.or(certified).unwrap_or(connect.client_id);
     let (client_id, assigned) =
         if chosen.is_empty() { (assigned_id(shard, shared), true) } else { (chosen.to_owned(), false) };
     let at = home(&client_id, shared.shards);
     if at != shard {
         return Greeting::Elsewhere(at);
     }
-    match admit(&connect, &client_id, listener, peer, fits, shared) {
+    match admit(&connect, &client_id, comes, shared) {
         Admit::Yes => {}
         Admit::Check(secrets) => {
             let password = connect.password.unwrap_or_default().to_vec();
@@ -106,14 +124,8 @@ enum Admit {
     No(Reason),
 }
 
-fn admit(
-    connect: &Connect<'_>,
-    client_id: &str,
-    listener: &Listener,
-    peer: std::net::SocketAddr,
-    fits: Option<bool>,
-    shared: &Shared,
-) -> Admit {
+fn admit(connect: &Connect<'_>, client_id: &str, comes: Comes<'_>, shared: &Shared) -> Admit {
+    let Comes { listener, peer, fits, .. } = comes;
     if shared.memory.pressure() >= Pressure::Admission {
         return Admit::No(Reason::ServerBusy);
     }

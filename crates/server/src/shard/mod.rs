@@ -25,6 +25,7 @@ use mqtt::{Epoch, Now, Reason};
 use parking_lot::RwLock;
 
 use crate::access::Gate;
+use crate::identity::Names;
 use crate::inbox::{self, Sender};
 use crate::listen::Listening;
 use crate::listener::Listener;
@@ -158,6 +159,8 @@ pub struct Adopted {
     pub stream: Stream,
     pub listener: Arc<Listener>,
     pub peer: SocketAddr,
+    /// What its certificate calls it.
+    pub names: Option<Arc<Names>>,
     pub bytes: Vec<u8>,
 }
 

@@ -7,7 +7,9 @@
 )]
 
 mod access;
+mod authority;
 mod carriers;
+mod certificates;
 mod cli;
 mod client;
 mod config;

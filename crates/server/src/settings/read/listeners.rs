@@ -61,8 +61,8 @@ fn listener(
         recbuf: size(reader, "recbuf"),
         sndbuf: size(reader, "sndbuf"),
         nodelay,
-        peer_cert_as_username: cert_part(reader, protocol, &key("peer_cert_as_username")),
-        peer_cert_as_clientid: cert_part(reader, protocol, &key("peer_cert_as_clientid")),
+        peer_cert_as_username: cert_part(reader, &key("peer_cert_as_username")),
+        peer_cert_as_clientid: cert_part(reader, &key("peer_cert_as_clientid")),
         tls: secure.then(|| tls(reader, protocol, &key)),
         websocket: websocket.then(|| ws(reader, &key)),
         name,
@@ -120,17 +120,14 @@ fn ws(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> WebSocket {
     }
 }
 
-fn cert_part(reader: &mut Reader, protocol: Protocol, key: &str) -> Option<CertPart> {
-    if protocol == Protocol::Wss || protocol != Protocol::Quic {
-        return match reader.text(key)?.as_str() {
-            "dn" => Some(CertPart::DistinguishedName),
-            "crt" => Some(CertPart::Der),
-            "pem" => Some(CertPart::Pem),
-            "md5" => Some(CertPart::Md5),
-            _ => Some(CertPart::CommonName),
-        };
+fn cert_part(reader: &mut Reader, key: &str) -> Option<CertPart> {
+    match reader.text(key)?.as_str() {
+        "dn" => Some(CertPart::DistinguishedName),
+        "crt" => Some(CertPart::Der),
+        "pem" => Some(CertPart::Pem),
+        "md5" => Some(CertPart::Md5),
+        _ => Some(CertPart::CommonName),
     }
-    None
 }
 
 /// `access.1 = allow 10.0.0.0/8`, in the order of the numbers.

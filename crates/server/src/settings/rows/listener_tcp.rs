@@ -24,10 +24,10 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.tcp.$name.proxy_protocol": Flag;
     /// How long that announcement may take; 3 s where nothing is said.
     "listener.tcp.$name.proxy_protocol_timeout": Duration;
-    /// Which part of the client's certificate is the user name.
-    "listener.tcp.$name.peer_cert_as_username": OneOf["cn"] => Later("it needs the PROXY protocol, which is not there yet");
-    /// Which part of the client's certificate is the client id.
-    "listener.tcp.$name.peer_cert_as_clientid": OneOf["cn"] => Later("it needs the PROXY protocol, which is not there yet");
+    /// Which part of the client's certificate is the user name, which a load balancer announces by PROXY protocol version 2.
+    "listener.tcp.$name.peer_cert_as_username": OneOf["cn"];
+    /// Which part of the client's certificate is the client id, which a load balancer announces by PROXY protocol version 2.
+    "listener.tcp.$name.peer_cert_as_clientid": OneOf["cn"];
     /// How many connections may wait to be accepted.
     "listener.tcp.$name.backlog": Integer = "1024" ships "listener.tcp.external.backlog = 1024" "listener.tcp.internal.backlog = 512";
     /// How long a client may refuse to take what is sent to it.
@@ -115,17 +115,17 @@ pub(super) const ROWS: &[Row] = settings! {
     /// Which extended key usage a client's certificate must have.
     "listener.ssl.$name.verify_peer_ext_key_usage": Text = "undefined" => Later("chains are verified to a root, without further conditions");
     /// Whether a client without a certificate is refused, where it is verified.
-    "listener.ssl.$name.fail_if_no_peer_cert": OneOf["true", "false"] => Later("names from certificates are not there yet");
+    "listener.ssl.$name.fail_if_no_peer_cert": OneOf["true", "false"];
     /// Whether renegotiation must be secure.
     "listener.ssl.$name.secure_renegotiate": Flag => NoEffect("renegotiation is never done");
     /// Whether TLS sessions may be resumed.
     "listener.ssl.$name.reuse_sessions": Flag = "on" => Later("sessions are always resumed");
     /// Whether the server's order of cipher suites decides.
     "listener.ssl.$name.honor_cipher_order": Flag => NoEffect("the server's order always decides");
-    /// Which part of the client's certificate is the user name.
-    "listener.ssl.$name.peer_cert_as_username": OneOf["cn", "dn", "crt", "pem", "md5"] => Later("names from certificates are not there yet");
-    /// Which part of the client's certificate is the client id.
-    "listener.ssl.$name.peer_cert_as_clientid": OneOf["cn", "dn", "crt", "pem", "md5"] => Later("names from certificates are not there yet");
+    /// Which part of the client's certificate is the user name; `crt` and `pem` are the base64 of the whole certificate, `md5` is its hash in hexadecimal. It counts whatever the client says.
+    "listener.ssl.$name.peer_cert_as_username": OneOf["cn", "dn", "crt", "pem", "md5"];
+    /// Which part of the client's certificate is the client id; `crt` and `pem` are the base64 of the whole certificate, `md5` is its hash in hexadecimal. It counts whatever the client says.
+    "listener.ssl.$name.peer_cert_as_clientid": OneOf["cn", "dn", "crt", "pem", "md5"];
     /// The level at which TLS alerts are logged.
     "listener.ssl.$name.log_level": OneOf["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug", "none", "all"] => NoEffect("log.level decides");
     /// Whether memory is collected after the handshake.
@@ -217,17 +217,17 @@ pub(super) const ROWS: &[Row] = settings! {
     /// Which extended key usage a client's certificate must have.
     "listener.quic.$name.verify_peer_ext_key_usage": Text = "undefined" => Later("chains are verified to a root, without further conditions");
     /// Whether a client without a certificate is refused, where it is verified.
-    "listener.quic.$name.fail_if_no_peer_cert": OneOf["true", "false"] => Later("names from certificates are not there yet");
+    "listener.quic.$name.fail_if_no_peer_cert": OneOf["true", "false"];
     /// Whether renegotiation must be secure.
     "listener.quic.$name.secure_renegotiate": Flag => NoEffect("renegotiation is never done");
     /// Whether TLS sessions may be resumed.
     "listener.quic.$name.reuse_sessions": Flag = "on" => Later("sessions are always resumed");
     /// Whether the server's order of cipher suites decides.
     "listener.quic.$name.honor_cipher_order": Flag => NoEffect("the server's order always decides");
-    /// Which part of the client's certificate is the user name.
-    "listener.quic.$name.peer_cert_as_username": OneOf["cn", "dn", "crt", "pem", "md5"] => Later("names from certificates are not there yet");
-    /// Which part of the client's certificate is the client id.
-    "listener.quic.$name.peer_cert_as_clientid": OneOf["cn", "dn", "crt", "pem", "md5"] => Later("names from certificates are not there yet");
+    /// Which part of the client's certificate is the user name; `crt` and `pem` are the base64 of the whole certificate, `md5` is its hash in hexadecimal. It counts whatever the client says.
+    "listener.quic.$name.peer_cert_as_username": OneOf["cn", "dn", "crt", "pem", "md5"];
+    /// Which part of the client's certificate is the client id; `crt` and `pem` are the base64 of the whole certificate, `md5` is its hash in hexadecimal. It counts whatever the client says.
+    "listener.quic.$name.peer_cert_as_clientid": OneOf["cn", "dn", "crt", "pem", "md5"];
     /// The level at which TLS alerts are logged.
     "listener.quic.$name.log_level": OneOf["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug", "none", "all"] => NoEffect("log.level decides");
     /// Whether memory is collected after the handshake.

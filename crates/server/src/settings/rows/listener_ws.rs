@@ -73,10 +73,10 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.ws.$name.max_frame_size": Integer;
     /// Whether one frame may hold several packets.
     "listener.ws.$name.mqtt_piggyback": OneOf["single", "multiple"] = "multiple" ships "listener.ws.external.mqtt_piggyback = multiple" => NoEffect("frames may hold any number of packets, and parts of packets");
-    /// Which part of the client's certificate is the user name.
-    "listener.ws.$name.peer_cert_as_username": OneOf["cn"] => Later("it needs the PROXY protocol, which is not there yet");
-    /// Which part of the client's certificate is the client id.
-    "listener.ws.$name.peer_cert_as_clientid": OneOf["cn"] => Later("it needs the PROXY protocol, which is not there yet");
+    /// Which part of the client's certificate is the user name, which a load balancer announces by PROXY protocol version 2.
+    "listener.ws.$name.peer_cert_as_username": OneOf["cn"];
+    /// Which part of the client's certificate is the client id, which a load balancer announces by PROXY protocol version 2.
+    "listener.ws.$name.peer_cert_as_clientid": OneOf["cn"];
     /// Whether the Origin header of browsers is checked.
     "listener.ws.$name.check_origin_enable": OneOf["true", "false"] = "false" ships "listener.ws.external.check_origin_enable = false" => Later("origins are not checked yet");
     /// Whether a client without an Origin header passes that check.
@@ -151,17 +151,17 @@ pub(super) const ROWS: &[Row] = settings! {
     /// Whether the certificate of the other side is verified: verify_peer or verify_none.
     "listener.wss.$name.verify": Atom;
     /// Whether a client without a certificate is refused, where it is verified.
-    "listener.wss.$name.fail_if_no_peer_cert": OneOf["true", "false"] => Later("names from certificates are not there yet");
+    "listener.wss.$name.fail_if_no_peer_cert": OneOf["true", "false"];
     /// Whether renegotiation must be secure.
     "listener.wss.$name.secure_renegotiate": Flag => NoEffect("renegotiation is never done");
     /// Whether TLS sessions may be resumed.
     "listener.wss.$name.reuse_sessions": Flag = "on" => Later("sessions are always resumed");
     /// Whether the server's order of cipher suites decides.
     "listener.wss.$name.honor_cipher_order": Flag => NoEffect("the server's order always decides");
-    /// Which part of the client's certificate is the user name.
-    "listener.wss.$name.peer_cert_as_username": OneOf["cn", "dn", "crt", "pem", "md5"] => Later("names from certificates are not there yet");
-    /// Which part of the client's certificate is the client id.
-    "listener.wss.$name.peer_cert_as_clientid": OneOf["cn", "dn", "crt", "pem", "md5"] => Later("names from certificates are not there yet");
+    /// Which part of the client's certificate is the user name; `crt` and `pem` are the base64 of the whole certificate, `md5` is its hash in hexadecimal. It counts whatever the client says.
+    "listener.wss.$name.peer_cert_as_username": OneOf["cn", "dn", "crt", "pem", "md5"];
+    /// Which part of the client's certificate is the client id; `crt` and `pem` are the base64 of the whole certificate, `md5` is its hash in hexadecimal. It counts whatever the client says.
+    "listener.wss.$name.peer_cert_as_clientid": OneOf["cn", "dn", "crt", "pem", "md5"];
     /// Whether frames may be compressed.
     "listener.wss.$name.compress": OneOf["true", "false"] => Later("frames are not compressed yet");
     /// How hard frames are compressed.

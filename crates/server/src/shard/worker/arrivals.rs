@@ -54,7 +54,7 @@ impl Worker {
                 return;
             }
         };
-        self.insert(Adopted { stream, listener, peer, bytes: Vec::new() }, now);
+        self.insert(Adopted { stream, listener, peer, names: None, bytes: Vec::new() }, now);
     }
 
     pub(super) fn adopt(&mut self, adopted: Adopted, now: Now) {
@@ -64,7 +64,7 @@ impl Worker {
     }
 
     pub(super) fn insert(&mut self, adopted: Adopted, now: Now) -> Option<u32> {
-        let Adopted { mut stream, listener, peer, bytes } = adopted;
+        let Adopted { mut stream, listener, peer, names, bytes } = adopted;
         let entry = self.conns.vacant_entry();
         let at = entry.key() as u32;
         let socket = stream.socket()?;
@@ -83,6 +83,7 @@ impl Worker {
             version: Version::V311,
             peer,
             listener,
+            names,
             blocked: false,
             slow: false,
             held: false,
@@ -100,7 +101,13 @@ impl Worker {
         let conn = &mut self.conns[at as usize];
         match conn.stream.announced() {
             Ok(announced) => {
-                conn.peer = announced.and_then(|announced| announced.peer).unwrap_or(conn.peer);
+                let announced = announced.unwrap_or_default();
+                conn.peer = announced.peer.unwrap_or(conn.peer);
+                if let Some(name) = announced.common_name
+                    && conn.listener.identity.is_from_certificates()
+                {
+                    conn.names = Some(Arc::new(conn.listener.identity.of_common_name(&name)));
+                }
                 conn.phase = Awaits::first(&mut conn.stream).phase(now, &conn.listener);
                 true
             }

@@ -11,7 +11,9 @@ impl Worker {
         let mut out = Out::default();
         let listener = conn.listener.clone();
         let fits = if let Check::Done(fits) = conn.check { Some(fits) } else { None };
-        match greeting::look(bytes, &listener, conn.peer, fits, self.number, &self.shared, &mut out) {
+        let names = conn.names.clone();
+        let comes = greeting::Comes { listener: &listener, peer: conn.peer, names: names.as_deref(), fits };
+        match greeting::look(bytes, comes, self.number, &self.shared, &mut out) {
             Greeting::More if bytes.len() > CONNECT_BYTES_MAX => {
                 self.remove(at, "frame_too_large");
                 None
@@ -44,6 +46,7 @@ impl Worker {
                 }
                 let conn = &mut self.conns[at as usize];
                 conn.phase = Phase::Open;
+                conn.names = None;
                 conn.version = connect.version;
                 conn.paced = Paced::new(&conn.listener.pace);
                 self.fx.output(ConnId(at)).quota = Quota::new(&conn.listener.pace);
@@ -124,8 +127,8 @@ impl Worker {
         if let Some(socket) = conn.stream.socket()
             && self.poll.registry().deregister(socket).is_ok()
         {
-            let Conn { stream, listener, peer, .. } = conn;
-            let adopted = Adopted { stream, listener, peer, bytes };
+            let Conn { stream, listener, peer, names, .. } = conn;
+            let adopted = Adopted { stream, listener, peer, names, bytes };
             self.fx.siblings[shard].sender.send(ShardMessage::Adopt(Box::new(adopted)));
         } else {
             conn.listener.release("poll_error");
