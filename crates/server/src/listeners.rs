@@ -139,6 +139,27 @@ impl Listeners {
         Ok(entry.listener.clone())
     }
 
+    /// Reads the certificates of all listeners again, whether they are open or not. Connections that stand are not
+    /// touched. Names the listeners whose files cannot be used, which keep what they have, and why.
+    pub async fn reread(&self) -> Vec<String> {
+        let _turn = self.turn.lock().await;
+        let mut wrong = Vec::new();
+        for Entry { listener, tls, .. } in &self.all {
+            let (Some(files), Some(current)) = (tls, &listener.tls) else { continue };
+            match tls::server(files) {
+                Ok(config) => current.store(config),
+                Err(why) => {
+                    tracing::warn!(listener = %listener.id, %why, "a listener keeps the certificates that it has");
+                    wrong.push(format!("{}: {why}", listener.id));
+                }
+            }
+        }
+        if wrong.is_empty() {
+            tracing::info!("the certificates of the listeners have been read anew");
+        }
+        wrong
+    }
+
     /// Removes the files of Unix sockets, when nobody listens on them any more.
     pub fn clear_away(&self) {
         for entry in &self.all {

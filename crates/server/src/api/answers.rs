@@ -170,6 +170,11 @@ pub(super) async fn restart_listener<N: Node>(node: Arc<N>, asked: Asked) -> Res
     change_listener(node, asked, ListenerChange::Restart).await
 }
 
+pub(super) async fn reread_certificates<N: Node>(node: Arc<N>, asked: Asked) -> Result<Answer> {
+    node.reread_certificates(asked.at(&node.name())).await?;
+    Answer::data(&Change::result("ok"))
+}
+
 pub(super) async fn retainer<N: Node>(node: Arc<N>, _: Asked) -> Result<Answer> {
     Answer::data(&node.retainer().await?)
 }

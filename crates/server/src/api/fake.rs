@@ -276,6 +276,16 @@ impl Node for Fake {
         }])
     }
 
+    async fn reread_certificates(&self, at: At) -> Result<(), Refusal> {
+        self.note(format!("reread {at:?}"));
+        match at {
+            At::Node(node) => {
+                Err(Refusal::new(Code::Unknown, "failed", format!("{node}: cannot use cert.pem")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn change_listener(&self, at: At, id: String, change: ListenerChange) -> Result<Listener, Refusal> {
         self.note(format!("{} {id}", change.word()));
         let found = self.listeners(at).await?.pop().into_iter().flat_map(|node| node.listeners);

@@ -104,6 +104,8 @@ pub fn endpoints<N: Node>() -> Vec<Endpoint<N>> {
         PUT "/api/v4/nodes/{node}/listeners/{identifier}/start" start_listener, "Opens a listener that was stopped.";
         PUT "/api/v4/nodes/{node}/listeners/{identifier}/stop" stop_listener, "Closes a listener; its clients stay connected.";
         PUT "/api/v4/nodes/{node}/listeners/{identifier}/restart" restart_listener, "Opens a listener anew, with its certificates read again; its clients stay connected.";
+        DELETE "/api/v4/pem-cache" reread_certificates, "Reads the certificates of the listeners anew, on every node; who is connected stays so.";
+        DELETE "/api/v4/nodes/{node}/pem-cache" reread_certificates, "The same on one node.";
         GET "/api/v4/retainer" retainer, "How many retained messages there are.";
         GET "/api/v4/retainer/topics" retained_topics, "Topics of the retained messages.";
         DELETE "/api/v4/retainer" clean_retained, "Removes all retained messages.";

@@ -299,6 +299,10 @@ pub trait Node: Access + Send + Sync + 'static {
         change: ListenerChange,
     ) -> impl Future<Output = Result<Listener, Refusal>> + Send;
 
+    /// Reads the certificates of the listeners again. Error `failed` where files cannot be used; what was in use stays
+    /// in use then.
+    fn reread_certificates(&self, at: At) -> impl Future<Output = Result<(), Refusal>> + Send;
+
     /// How many retained messages there are.
     fn retainer(&self) -> impl Future<Output = Result<RetainerInfo, Refusal>> + Send;
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::link::part;
 use super::term::{atom, plain};
 use super::{Call, Failure, Outcome};
-use crate::api::shapes::{Broker, Listener, Removal, RetainerInfo, Vm};
+use crate::api::shapes::{Broker, Change, Listener, Removal, RetainerInfo, Vm};
 
 pub(super) fn status(call: &mut Call<'_>) -> Outcome {
     let broker: Broker = call.link.get("/api/v4/brokers/self")?;
@@ -104,6 +104,26 @@ pub(super) fn restart_listener(call: &mut Call<'_>) -> Outcome {
     let listener = change_listener(call, "restart")?;
     let text = format!("Restarted {} listener successfully.\n", listener.identifier);
     call.say(&listener, text)
+}
+
+fn reread(call: &mut Call<'_>, path: &str) -> Outcome {
+    match call.link.send::<Change>(Method::DELETE, path, None) {
+        Ok(change) => call.say(&change, "PEM cache clean OK\n"),
+        Err(Failure::Refused(refused)) => {
+            let text = format!("PEM cache clean FAILED\n{}\n", plain(&refused.message));
+            Err(Failure::told(&refused.error, &refused.message, text))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+pub(super) fn reread_certificates(call: &mut Call<'_>) -> Outcome {
+    reread(call, "/api/v4/pem-cache")
+}
+
+pub(super) fn reread_certificates_of_node(call: &mut Call<'_>) -> Outcome {
+    let path = format!("/api/v4/nodes/{}/pem-cache", part(&call.arg(0)));
+    reread(call, &path)
 }
 
 /// The groups of `vm`: the word before the slash, and the width of what comes after it, so that the colons stand in a column.

@@ -239,6 +239,9 @@ fn texts_and_exit_states_are_those_of_4_4() {
         ("acl cache-clean node self", 0, "ACL cache drain start OK\n".into()),
         ("acl cache-clean c1", 0, "ACL cache drain start OK\n".into()),
         ("acl cache-clean c9", 1, "Not Found.\n".into()),
+        ("pem_cache clean all", 0, "PEM cache clean OK\n".into()),
+        ("pem_cache clean node self", 0, "PEM cache clean OK\n".into()),
+        ("pem_cache clean node a@b", 1, "PEM cache clean FAILED\na@b: cannot use cert.pem\n".into()),
         (
             "modules list",
             0,
@@ -410,7 +413,7 @@ fn usage_has_the_form_of_4_4() {
     let rule = "-".repeat(110);
     let status = format!("{:<70}# Show broker status", "status");
     assert!(all.starts_with(&format!("Usage: emqx_ctl\n{rule}\n{status}\n{rule}\nbroker ")), "{all}");
-    assert_eq!(all.matches(&rule).count(), 17, "one rule before each first word");
+    assert_eq!(all.matches(&rule).count(), 18, "one rule before each first word");
     assert!(all.contains(&format!("{rule}\n{text}{rule}\n")));
 
     let (state, out, _) = typed("nosuch --json", &place);

@@ -77,6 +77,7 @@ enum Question {
     Listeners,
     CleanAclCache(Option<String>),
     ChangeListener(String, ListenerChange),
+    RereadCertificates,
 }
 
 impl Operator {
@@ -150,6 +151,7 @@ impl Operator {
             Question::Unsubscribe(id, topic) => json!(self.own_unsubscribe(id, topic).await),
             Question::Listeners => json!(self.own_listeners()),
             Question::CleanAclCache(id) => json!(self.own_clean_acl_cache(id).await),
+            Question::RereadCertificates => json!(self.listeners.reread().await),
             Question::ChangeListener(id, change) => json!(self.own_listener_change(&id, change).await),
         }
     }

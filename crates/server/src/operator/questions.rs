@@ -127,6 +127,20 @@ impl api::Node for Operator {
         })
     }
 
+    async fn reread_certificates(&self, at: At) -> Result<(), Refusal> {
+        for (node, answer) in self.gather::<Vec<String>>(at, Question::RereadCertificates).await? {
+            let wrong = answer.map_err(|_| Refusal::node_down(&node))?;
+            if !wrong.is_empty() {
+                let message = format!(
+                    "{node}: {}. What was in use stays in use; correct that and try again",
+                    wrong.join("; ")
+                );
+                return Err(Refusal { node: Some(node), ..Refusal::new(Code::Unknown, "failed", message) });
+            }
+        }
+        Ok(())
+    }
+
     async fn retainer(&self) -> Result<RetainerInfo, Refusal> {
         Ok(RetainerInfo { retained: self.retained.read().len() as u64 })
     }

@@ -140,3 +140,50 @@ fn the_common_name_that_a_load_balancer_announces_is_the_user_name() {
     assert_eq!(username(&node, "web"), "truck7");
     assert_eq!(username(&node, "none"), "", "a certificate that was not verified says nothing");
 }
+
+/// Whether a handshake with a server that this authority vouches for succeeds.
+fn vouched(node: &Node, port: u16, authority: &Path) -> bool {
+    tls(connected(node, port), &client_config(authority, None)).is_ok()
+}
+
+#[test]
+fn certificates_that_were_replaced_are_used_after_a_command_and_nobody_is_dropped() {
+    let mut nodes = crate::node::cluster(2);
+    let folder = nodes[0].root.join("etc");
+    let authorities = [Authority::new(&folder, "old"), Authority::new(&folder, "new")];
+    let [old, new] = &authorities;
+    let own = old.issue("server", &["localhost"]);
+    for node in &mut nodes {
+        node.stop();
+        for kind in ["ssl.external", "wss.external"] {
+            node.set(&format!("listener.{kind}.certfile"), own.cert());
+            node.set(&format!("listener.{kind}.keyfile"), own.key());
+        }
+        node.start();
+    }
+    nodes[0].sees(&[&nodes[0], &nodes[1]], &[]);
+    let mut early = Wire::on(over_tls(&nodes[0], 2, &client_config(&old.file, None))).login("early");
+    // The files are written anew: the same names, another authority.
+    new.issue("server", &["localhost"]);
+    assert!(vouched(&nodes[0], 2, &old.file), "files are read when somebody says so");
+
+    let said = nodes[0].ctl(&["pem_cache", "clean", "node", &nodes[1].name]);
+    assert_eq!(said.ok(), "PEM cache clean OK");
+    assert!(vouched(&nodes[0], 2, &old.file) && vouched(&nodes[1], 2, &new.file));
+    assert!(!vouched(&nodes[1], 2, &old.file));
+    assert_eq!(nodes[1].ctl(&["pem_cache", "clean", "all"]).ok(), "PEM cache clean OK");
+    for node in &nodes {
+        for port in [2, 4] {
+            assert!(vouched(node, port, &new.file) && !vouched(node, port, &old.file));
+        }
+    }
+    early.alive();
+
+    std::fs::write(&own.cert, "no certificate").unwrap();
+    let said = nodes[1].ctl(&["pem_cache", "clean", "node", &nodes[1].name]);
+    said.has(&format!("PEM cache clean FAILED\n{}: mqtt:ssl:external: cannot use ", nodes[1].name)).fails();
+    assert!(said.out.contains("mqtt:wss:external") && vouched(&nodes[1], 2, &new.file));
+    let nobody = nodes[1].ctl(&["pem_cache", "clean", "node", "emqx@10.9.8.7"]);
+    nobody.has("PEM cache clean FAILED\n").fails();
+    early.alive();
+}
