@@ -22,6 +22,7 @@ pub mod persist;
 pub mod pressure;
 pub mod proxy;
 pub mod retained;
+mod revoked;
 pub mod run;
 pub mod settings;
 pub mod shard;

@@ -16,7 +16,7 @@ use crate::shard::flapping::FlappingPolicy;
 use crate::shard::pace::Pace;
 use crate::shard::{ShardHandle, ShardMessage};
 use crate::stream::WebRules;
-use crate::tls::{self, TlsFiles};
+use crate::tls::listener::{ListenerTls, Peers, Revoked};
 
 /// The listeners of the settings.
 pub struct Listeners {
@@ -28,7 +28,7 @@ pub struct Listeners {
 struct Entry {
     listener: Arc<Listener>,
     /// What its TLS is made of, to be read again.
-    tls: Option<TlsFiles>,
+    tls: Option<ListenerTls>,
     door: Mutex<Door>,
 }
 
@@ -146,7 +146,7 @@ impl Listeners {
         let mut wrong = Vec::new();
         for Entry { listener, tls, .. } in &self.all {
             let (Some(files), Some(current)) = (tls, &listener.tls) else { continue };
-            match tls::server(files) {
+            match files.config() {
                 Ok(config) => current.store(config),
                 Err(why) => {
                     tracing::warn!(listener = %listener.id, %why, "a listener keeps the certificates that it has");
@@ -158,6 +158,32 @@ impl Listeners {
             tracing::info!("the certificates of the listeners have been read anew");
         }
         wrong
+    }
+
+    /// Where revocation lists are fetched, with the number of the listener that wants them.
+    pub fn revocation_urls(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.all.iter().enumerate().flat_map(|(at, entry)| {
+            entry
+                .revoked()
+                .into_iter()
+                .flat_map(move |revoked| revoked.urls.iter().map(move |url| (at, url.as_str())))
+        })
+    }
+
+    /// A revocation list has been fetched; from now on it counts.
+    pub async fn put_revoked(&self, at: usize, url: &str, list: Vec<u8>) {
+        let Some(entry) = self.all.get(at) else { return };
+        if !entry.revoked().is_some_and(|revoked| revoked.fetched.put(url, list)) {
+            return;
+        }
+        let _turn = self.turn.lock().await;
+        let (Some(files), Some(current)) = (&entry.tls, &entry.listener.tls) else { return };
+        match files.config() {
+            Ok(config) => current.store(config),
+            Err(why) => {
+                tracing::warn!(listener = %entry.listener.id, %why, "a revocation list does not count yet")
+            }
+        }
     }
 
     /// Removes the files of Unix sockets, when nobody listens on them any more.
@@ -179,16 +205,28 @@ impl Entry {
         zones: &Zones,
         shards: usize,
     ) -> Result<Entry, String> {
-        let tls = from.tls.as_ref().map(tls_files);
+        let tls = from.tls.as_ref().map(tls_of).transpose()?;
+        let strange = tls.as_ref().map_or(Vec::new(), |tls| tls.strange_ciphers());
+        // Whoever has changed nothing need not look.
+        if !strange.is_empty()
+            && !from.tls.as_ref().is_some_and(|tls| settings::are_shipped_ciphers(&tls.ciphers))
+        {
+            let (listener, ciphers) = (from.full_name(), strange.join(", "));
+            tracing::warn!(listener, ciphers, "cipher suites that are not spoken here are left out");
+        }
         let listener = listener(settings, from, tls.as_ref(), zones, shards)?;
         let door = Mutex::new(Door::Bound(bind(&listener, shards)?));
         Ok(Entry { listener: Arc::new(listener), tls, door })
     }
 
+    fn revoked(&self) -> Option<&Revoked> {
+        self.tls.as_ref()?.peers.as_ref()?.revoked.as_ref()
+    }
+
     /// New sockets, and certificates as the files hold them now.
     async fn reopen(&self, shards: &[ShardHandle]) -> Result<(), NotChanged> {
         let config = match &self.tls {
-            Some(files) => Some(tls::server(files).map_err(|why| NotChanged::Failed(why.to_string()))?),
+            Some(files) => Some(files.config().map_err(|why| NotChanged::Failed(why.to_string()))?),
             None => None,
         };
         let bound = match &*self.door.lock() {
@@ -243,12 +281,12 @@ fn bind_beside(listener: &Listener, shards: usize) -> Result<Bound, String> {
 fn listener(
     settings: &Settings,
     from: &settings::Listener,
-    files: Option<&TlsFiles>,
+    files: Option<&ListenerTls>,
     zones: &Zones,
     shards: usize,
 ) -> Result<Listener, String> {
     let tls = match files {
-        Some(files) => Some(ArcSwap::new(tls::server(files).map_err(|e| e.to_string())?)),
+        Some(files) => Some(ArcSwap::new(files.config().map_err(|e| e.to_string())?)),
         None => None,
     };
     let web = from.websocket.as_ref().map(|web| {
@@ -291,13 +329,30 @@ fn listener(
     })
 }
 
-fn tls_files(from: &settings::ListenerTls) -> TlsFiles {
-    TlsFiles {
-        certfile: from.certfile.clone().unwrap_or_default(),
-        keyfile: from.keyfile.clone().unwrap_or_default(),
-        cacertfile: from.cacertfile.clone(),
-        verify_peer: from.verify_peer,
-        peer_required: from.fail_if_no_peer_cert,
+fn tls_of(from: &settings::ListenerTls) -> Result<ListenerTls, String> {
+    let peers = match (&from.cacertfile, from.verify_peer) {
+        (_, false) => None,
+        (None, true) => return Err("verify_peer needs a cacertfile to check against".to_owned()),
+        (Some(cacertfile), true) => Some(Peers {
+            cacertfile: cacertfile.clone(),
+            last: from.partial_chain,
+            required: from.fail_if_no_peer_cert,
+            depth: usize::from(from.depth),
+            usages: from.ext_key_usage.clone(),
+            revoked: from.revoked.as_ref().map(|lists| Revoked {
+                file: lists.file.clone(),
+                urls: lists.urls.clone(),
+                fetched: Arc::default(),
+            }),
+        }),
+    };
+    Ok(ListenerTls {
+        certificates: from.certificates.clone(),
         versions: from.versions.clone(),
-    }
+        ciphers: from.ciphers.clone(),
+        own_order: from.honor_cipher_order,
+        resumption: from.reuse_sessions,
+        protocols: Vec::new(),
+        peers,
+    })
 }

@@ -25,6 +25,7 @@ use crate::operator::Operator;
 use crate::persist::{self, DiskThread};
 use crate::pressure::Gauge;
 use crate::retained::RetainedStore;
+use crate::revoked;
 use crate::settings::{self, Settings};
 use crate::shard::pace::Bucket;
 use crate::shard::{self, Clock, ShardHandle, ShardMessage, Shared};
@@ -148,9 +149,9 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
     let members_changed = control.members_changed();
     let controlling = tokio::task::spawn_local(control.run(inbox, bell, control_ends));
     let chores = crate::sys::publish(operator.clone(), settings.broker.clone(), members_changed);
-    let chores = tokio::task::spawn_local(chores);
+    let mut chores = vec![tokio::task::spawn_local(chores)];
     let watching = crate::pressure::watch(memory.clone(), handles.clone(), handle.clone());
-    let watching = tokio::task::spawn_local(watching);
+    chores.push(tokio::task::spawn_local(watching));
 
     let discovering = discover::start(&settings.cluster, &name, handle, prober, board);
     let mut told_to_stop = std::pin::pin!(wait_for_signal());
@@ -159,6 +160,11 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
     tokio::select! {
         () = &mut told_to_stop => {}
         () = first_round_of(first_round, settings.cluster.join_wait) => {
+            // Without its lists a listener would have to refuse clients that are good.
+            let pace = settings.revocation;
+            let whole = tokio::time::timeout(pace.limit, revoked::fetch(&listeners, pace)).await;
+            let keeping = revoked::keep(listeners.clone(), pace, whole.unwrap_or(false));
+            chores.push(tokio::task::spawn_local(keeping));
             listeners.open(&handles, &ready);
             ready.ready();
             tracing::info!(shards, "the node serves");
@@ -169,8 +175,9 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
     if let Some(discovering) = discovering {
         discovering.end().await;
     }
-    chores.abort();
-    watching.abort();
+    for chore in chores {
+        chore.abort();
+    }
     drain(&handles).await;
     listeners.clear_away();
     accepting.abort();

@@ -26,5 +26,12 @@ pub use table::{Effect, Group, Kind, Row};
 pub use typed::*;
 pub use value::{ListenAddress, Rate};
 
+/// Whether these are the cipher suites of the file that is distributed.
+pub fn are_shipped_ciphers(names: &[String]) -> bool {
+    let rows = GROUPS.iter().flat_map(|group| group.rows);
+    let mut lists = rows.filter(|row| row.key.ends_with(".ciphers")).flat_map(Row::shipped_lines);
+    lists.any(|(_, list)| value::list(list) == names)
+}
+
 #[cfg(test)]
 mod tests;

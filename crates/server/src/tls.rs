@@ -1,5 +1,7 @@
 //! TLS settings of listeners and of the cluster port: files in, `rustls` configurations out.
 
+pub mod listener;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -22,7 +22,7 @@ const SYSTEM_AUTHORITIES: [&str; 3] =
 ///
 /// # Errors
 /// Which file cannot be used.
-pub(super) fn client(encrypted: bool, files: &ClientTls) -> Result<reqwest::Client, String> {
+pub(crate) fn client(encrypted: bool, files: &ClientTls) -> Result<reqwest::Client, String> {
     let builder = reqwest::Client::builder()
         .no_proxy()
         .connect_timeout(CONNECT_LIMIT)
@@ -53,7 +53,7 @@ fn system_authorities() -> Option<PathBuf> {
 }
 
 /// The whole body of an answer, which may not be longer than anything of use.
-pub(super) async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
+pub(crate) async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     while let Some(piece) = answer.chunk().await.map_err(|e| explain(&e))? {
         if body.len() + piece.len() > ANSWER_BYTES_MAX {
@@ -65,7 +65,7 @@ pub(super) async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>, Strin
 }
 
 /// The innermost cause, which is the one that helps.
-pub(super) fn explain(error: &reqwest::Error) -> String {
+pub(crate) fn explain(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".into();
     }

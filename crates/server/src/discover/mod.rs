@@ -6,7 +6,7 @@
 mod datagram;
 mod dns;
 mod etcd;
-mod http;
+pub(crate) mod http;
 mod k8s;
 mod mcast;
 mod round;

@@ -39,6 +39,7 @@ pub(super) fn settings(
         cluster: cluster(&mut reader),
         log: log(&mut reader),
         listeners,
+        revocation: listeners::revocation(&mut reader),
         broker: broker(&mut reader),
         access: client::access(&mut reader),
         retainer: modules::retainer(&mut reader, &modules),
@@ -417,6 +418,7 @@ pub(super) fn used_keys(root: &Path, values: &Values) -> std::collections::BTree
     let mut reader = Reader::new(root, values, &mut problems);
     let zones = client::zones(&mut reader);
     listeners::listeners(&mut reader, &zones);
+    listeners::revocation(&mut reader);
     let modules = modules::modules(&mut reader);
     node(&mut reader, &Environment::default());
     cluster(&mut reader);

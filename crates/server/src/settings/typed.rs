@@ -32,6 +32,8 @@ pub struct Settings {
     pub zones: BTreeMap<String, Arc<Zone>>,
     /// `listener.*`, in the order tcp, ssl, ws, wss, quic, and by name.
     pub listeners: Vec<Listener>,
+    /// `crl_cache_*`.
+    pub revocation: RevocationPace,
     /// `broker.*`.
     pub broker: Broker,
     /// `acl_*`, `enable_acl_cache`, `flapping_detect_policy`.

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    IsCa, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
+    SerialNumber,
 };
 
 pub struct Authority {
@@ -33,6 +34,16 @@ impl Pair {
 
     pub fn key(&self) -> &str {
         self.key.to_str().unwrap()
+    }
+
+    /// The same with the certificates of these authorities behind its own.
+    pub fn with_chain(self, authorities: &[&Authority]) -> Pair {
+        let mut chain = fs::read_to_string(&self.cert).unwrap();
+        for authority in authorities {
+            chain += &fs::read_to_string(&authority.file).unwrap();
+        }
+        fs::write(&self.cert, chain).unwrap();
+        self
     }
 
     /// The certificate, DER.
@@ -68,6 +79,34 @@ impl Authority {
         let file = folder.join(format!("{name}.pem"));
         fs::write(&file, issuer.pem()).unwrap();
         Authority { issuer, folder: folder.to_owned(), file }
+    }
+
+    /// An authority that this one vouches for.
+    pub fn intermediate(&self, name: &str) -> Authority {
+        let key = KeyPair::generate().unwrap();
+        let issuer = CertifiedIssuer::signed_by(authority(name), key, &self.issuer).unwrap();
+        Authority::with(issuer, &self.folder, name)
+    }
+
+    /// A list of revoked certificates, PEM, by their serial numbers.
+    pub fn revoke(&self, serials: &[u64]) -> String {
+        let now = std::time::SystemTime::now();
+        let day = std::time::Duration::from_secs(86_400);
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from(*serial),
+            revocation_time: (now - day).into(),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: (now - day).into(),
+            next_update: (now + day).into(),
+            crl_number: SerialNumber::from(1u64),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
     pub fn file(&self) -> &str {

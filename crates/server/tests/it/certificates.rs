@@ -187,3 +187,228 @@ fn certificates_that_were_replaced_are_used_after_a_command_and_nobody_is_droppe
     nobody.has("PEM cache clean FAILED\n").fails();
     early.alive();
 }
+
+/// Whether a client of that certificate gets a CONNACK. In TLS 1.3 its handshake ends before the server has looked at it.
+fn comes_in(node: &Node, port: u16, config: &Arc<ClientConfig>) -> bool {
+    let Ok(stream) = tls(connected(node, port), config) else { return false };
+    !Wire::on(stream).send("10 * 'MQTT' 04 02 003c 'guest'").packet().is_empty()
+}
+
+/// A client that speaks these suites alone, in this order.
+fn speaking(authority: &Authority, suites: &[rustls::CipherSuite]) -> Arc<ClientConfig> {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    let known = std::mem::take(&mut provider.cipher_suites);
+    provider.cipher_suites =
+        suites.iter().map(|suite| *known.iter().find(|known| known.suite() == *suite).unwrap()).collect();
+    let builder = ClientConfig::builder_with_provider(provider.into()).with_safe_default_protocol_versions();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(rustls::pki_types::pem::PemObject::from_pem_file(&authority.file).unwrap()).unwrap();
+    Arc::new(builder.unwrap().with_root_certificates(roots).with_no_client_auth())
+}
+
+#[test]
+fn the_suites_that_are_set_are_spoken_in_their_order_and_the_others_are_named() {
+    use rustls::CipherSuite::{
+        TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 as SMALL, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 as LARGE,
+        TLS13_AES_128_GCM_SHA256 as NEW,
+    };
+    let both =
+        "AES128-SHA,ECDHE-ECDSA-AES256-GCM-SHA384,NO-SUCH-SUITE,TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
+    let (mut node, authority) =
+        verifying(&[("ciphers", both), ("tls_versions", "tlsv1.3, tlsv1.2, tlsv1.1")]);
+    let said = node.said();
+    assert!(said.contains("AES128-SHA, NO-SUCH-SUITE"), "{said}");
+    let suite = |node: &Node, order: &[rustls::CipherSuite]| {
+        let stream = tls(connected(node, 2), &speaking(&authority, order)).ok()?;
+        stream.conn.negotiated_cipher_suite().map(|suite| suite.suite())
+    };
+    assert_eq!(suite(&node, &[NEW]), None, "no suite of 1.3 is among them");
+    assert_eq!(suite(&node, &[NEW, SMALL, LARGE]), Some(SMALL), "the client's order decides");
+    node.stop();
+    node.set("listener.ssl.external.honor_cipher_order", "on");
+    node.start();
+    assert_eq!(suite(&node, &[NEW, SMALL, LARGE]), Some(LARGE));
+    node.stop();
+    for (key, value, why) in [
+        ("ciphers", "AES128-SHA", "none of the cipher suites [\"AES128-SHA\"] is spoken"),
+        ("tls_versions", "tlsv1", "none of the versions [\"tlsv1\"] is spoken"),
+        ("tls_versions", "tlsv1.3", "belongs to one of the versions"),
+    ] {
+        node.set("listener.ssl.external.ciphers", both);
+        node.set("listener.ssl.external.tls_versions", "tlsv1.2");
+        node.set(&format!("listener.ssl.external.{key}"), value);
+        node.emqx(&["foreground"]).has("Failed to start mqtt:ssl:external listener").has(why).fails();
+    }
+}
+
+#[test]
+fn chains_of_clients_are_as_deep_as_they_may_be_and_end_where_they_may() {
+    let (mut node, root) = verifying(&[("fail_if_no_peer_cert", "true"), ("depth", "1")]);
+    let (upper, other) = (root.intermediate("upper"), root.intermediate("other"));
+    let lower = upper.intermediate("lower");
+    let client = |pair: Pair| config(&root.file, &pair);
+    let near = client(upper.issue("near", &[]).with_chain(&[&upper]));
+    let far = client(lower.issue("far", &[]).with_chain(&[&lower, &upper]));
+    let beside = client(other.issue("beside", &[]).with_chain(&[&other]));
+    assert!(comes_in(&node, 2, &near) && comes_in(&node, 2, &beside) && !comes_in(&node, 2, &far));
+    node.stop();
+    node.set("listener.ssl.external.depth", "2");
+    node.start();
+    assert!(comes_in(&node, 2, &near) && comes_in(&node, 2, &far));
+    node.stop();
+    // The last certificate of the file, and no other.
+    let both = [&root.file, &upper.file].map(|file| std::fs::read_to_string(file).unwrap()).concat();
+    std::fs::write(&root.file, both).unwrap();
+    node.set("listener.ssl.external.partial_chain", "true");
+    node.start();
+    assert!(comes_in(&node, 2, &near) && comes_in(&node, 2, &far) && !comes_in(&node, 2, &beside));
+}
+
+#[test]
+fn a_certificate_that_is_made_for_something_else_is_refused() {
+    use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, CodeSigning, EmailProtection, Other};
+    let usages = "clientAuth, codeSigning, OID:1.3.9.9.1";
+    let (node, authority) =
+        verifying(&[("fail_if_no_peer_cert", "true"), ("tls_versions", "tlsv1.2,tlsv1.3")]);
+    let issue = |name: &str, usages: Vec<rcgen::ExtendedKeyUsagePurpose>| {
+        let pair = authority.issue_with(name, &[], |params| params.extended_key_usages = usages);
+        config(&authority.file, &pair)
+    };
+    let own = Other(vec![1, 3, 9, 9, 1]);
+    let whole = issue("whole", vec![ClientAuth, CodeSigning, EmailProtection, own.clone()]);
+    let part = issue("part", vec![ClientAuth, own]);
+    let none = issue("none", vec![]);
+    let wrong = issue("wrong", vec![CodeSigning]);
+    let comes = |node: &Node| [&whole, &part, &none, &wrong].map(|config| comes_in(node, 2, config));
+    assert_eq!(comes(&node), [true, true, true, false]);
+    let mut strict = node;
+    strict.stop();
+    strict.set("listener.ssl.external.verify_peer_ext_key_usage", usages);
+    strict.start();
+    assert_eq!(comes(&strict), [true, false, false, false]);
+}
+
+#[test]
+fn sessions_are_resumed_unless_the_listener_says_no() {
+    for (says, expected) in [("on", rustls::HandshakeKind::Resumed), ("off", rustls::HandshakeKind::Full)] {
+        let (node, authority) = verifying(&[("reuse_sessions", says)]);
+        let config = client_config(&authority.file, None);
+        Wire::on(over_tls(&node, 2, &config)).login("first").bye();
+        let second = over_tls(&node, 2, &config);
+        assert_eq!(second.conn.handshake_kind(), Some(expected), "{says}");
+    }
+}
+
+#[test]
+fn a_client_that_names_the_server_gets_the_certificate_for_that_name() {
+    let mut node = Node::new();
+    let authority = Authority::new(&node.root.join("etc"), "root");
+    let pairs = [
+        authority.issue("first", &["first.example"]),
+        authority.issue("second", &["second.example", "10.0.0.1"]),
+        authority.issue("wild", &["*.wild.example"]),
+    ];
+    let list = |pick: fn(&Pair) -> &str| pairs.iter().map(pick).collect::<Vec<_>>().join(", ");
+    node.set("listener.ssl.external.certfile", &list(Pair::cert));
+    node.set("listener.ssl.external.keyfile", &list(Pair::key));
+    node.start();
+    let config = client_config(&authority.file, None);
+    let shakes = |name: &'static str| {
+        let mut tcp = connected(&node, 2);
+        let mut tls = rustls::ClientConnection::new(config.clone(), name.try_into().unwrap()).unwrap();
+        tls.complete_io(&mut tcp).is_ok()
+    };
+    for name in ["first.example", "second.example", "a.wild.example"] {
+        assert!(shakes(name), "{name}");
+    }
+    // Whoever asks for a name that there is none for, or for none, gets the first.
+    assert!(!shakes("third.example") && !shakes("10.0.0.1"));
+    node.stop();
+    node.set("listener.ssl.external.keyfile", pairs[0].key());
+    node.emqx(&["foreground"]).has("listener.ssl.external.keyfile invalid, must name as many files").fails();
+}
+
+/// Two clients, whose certificates have the serial numbers 71 and 72.
+fn numbered(authority: &Authority) -> [Arc<ClientConfig>; 2] {
+    [71u64, 72].map(|serial| {
+        let name = format!("client-{serial}");
+        let pair = authority.issue_with(&name, &[], |params| params.serial_number = Some(serial.into()));
+        config(&authority.file, &pair)
+    })
+}
+
+#[test]
+fn clients_whose_certificates_are_revoked_are_refused() {
+    let mut node = Node::new();
+    let authority = Authority::new(&node.root.join("etc"), "root");
+    let own = authority.issue("server", &["localhost"]);
+    let list = node.root.join("etc/revoked.pem");
+    std::fs::write(&list, authority.revoke(&[72])).unwrap();
+    for (key, value) in [
+        ("certfile", own.cert()),
+        ("keyfile", own.key()),
+        ("cacertfile", authority.file()),
+        ("verify", "verify_peer"),
+        ("fail_if_no_peer_cert", "true"),
+        ("crlfile", "etc/revoked.pem"),
+    ] {
+        node.set(&format!("listener.ssl.external.{key}"), value);
+        node.set(&format!("listener.wss.external.{key}"), value);
+    }
+    node.start();
+    let clients = numbered(&authority);
+    let come = |node: &Node, port| [0, 1].map(|at: usize| comes_in(node, port, &clients[at]));
+    assert_eq!(come(&node, 2), [true, false]);
+    assert!(tls(connected(&node, 4), &clients[0]).is_ok());
+    let mut early = Wire::on(over_tls(&node, 2, &clients[0])).login("early");
+    std::fs::write(&list, authority.revoke(&[71, 72])).unwrap();
+    assert_eq!(node.ctl(&["pem_cache", "clean", "all"]).ok(), "PEM cache clean OK");
+    assert_eq!(come(&node, 2), [false, false]);
+    early.alive();
+    // A list of somebody else's says nothing about these: nobody is believed.
+    std::fs::write(&list, Authority::new(&node.root, "stranger").revoke(&[1])).unwrap();
+    node.ctl(&["pem_cache", "clean", "all"]).ok();
+    assert_eq!(come(&node, 2), [false, false]);
+    std::fs::write(&list, "").unwrap();
+    node.ctl(&["pem_cache", "clean", "all"]).has("it holds no revocation list").fails();
+}
+
+#[test]
+fn revocation_lists_are_fetched_and_fetched_again() {
+    use std::io::{Read, Write};
+    let served = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/list.crl", served.local_addr().unwrap());
+    let (mut node, authority) = verifying(&[("fail_if_no_peer_cert", "true")]);
+    node.stop();
+    let document = Arc::new(std::sync::Mutex::new(authority.revoke(&[72])));
+    let answered = document.clone();
+    std::thread::spawn(move || {
+        for stream in served.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let body = answered.lock().unwrap().clone();
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all((head + &body).as_bytes());
+        }
+    });
+    node.set("listener.ssl.external.enable_crl_check", "true");
+    node.emqx(&["foreground"]).has("crlfile or crl_cache_urls must say where the lists are").fails();
+    node.set("listener.ssl.external.crl_cache_urls", &url);
+    node.set("crl_cache_refresh_interval", "1s");
+    node.start();
+    let clients = numbered(&authority);
+    assert!(comes_in(&node, 2, &clients[0]) && !comes_in(&node, 2, &clients[1]));
+    *document.lock().unwrap() = authority.revoke(&[71]);
+    crate::node::until("the new list counts", || {
+        !comes_in(&node, 2, &clients[0]) && comes_in(&node, 2, &clients[1])
+    });
+    // What is no list leaves the one before in force.
+    *document.lock().unwrap() = "not found".into();
+    crate::node::until("the log says so", || node.said().contains("what comes is no revocation list"));
+    assert!(!comes_in(&node, 2, &clients[0]) && comes_in(&node, 2, &clients[1]));
+    node.stop();
+    // Without any list nobody is believed.
+    node.start();
+    assert!(!comes_in(&node, 2, &clients[0]) && !comes_in(&node, 2, &clients[1]));
+}

@@ -1,12 +1,14 @@
 //! Listeners: where clients connect.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Reader, Zones};
 use crate::settings::typed::{
-    AccessRule, CertPart, Listener, ListenerTls, Origins, Protocol, Secret, WebSocket,
+    AccessRule, CertPart, Listener, ListenerTls, Origins, Protocol, RevocationLists, RevocationPace, Secret,
+    WebSocket,
 };
 use crate::settings::value;
 
@@ -25,6 +27,14 @@ pub(super) fn listeners(reader: &mut Reader, zones: &Zones) -> Vec<Listener> {
         }
     }
     found
+}
+
+/// When revocation lists are fetched.
+pub(super) fn revocation(reader: &mut Reader) -> RevocationPace {
+    RevocationPace {
+        every: reader.duration("crl_cache_refresh_interval"),
+        limit: reader.duration("crl_cache_http_timeout"),
+    }
 }
 
 fn listener(
@@ -83,23 +93,91 @@ fn tls(reader: &mut Reader, protocol: Protocol, key: &dyn Fn(&str) -> String) ->
             false
         }
     };
-    for rest in ["certfile", "keyfile"] {
-        if reader.text(&key(rest)).is_none() {
-            reader.invalid(&key(rest), "must be set, as the listener speaks TLS");
-        }
+    // 4.4 has these for TLS alone.
+    let of_ssl = protocol != Protocol::Wss;
+    let ext_key_usage =
+        if of_ssl { ext_key_usage(reader, &key("verify_peer_ext_key_usage")) } else { Vec::new() };
+    let partial_chain = if of_ssl { reader.text(&key("partial_chain")) } else { None };
+    let crl_urls = if of_ssl { reader.list(&key("crl_cache_urls")) } else { Vec::new() };
+    let crl_check = of_ssl && reader.truth(&key("enable_crl_check"));
+    let crl_file = reader.path(&key("crlfile"));
+    let revoked = (crl_check || crl_file.is_some())
+        .then_some(RevocationLists { file: crl_file, urls: if crl_check { crl_urls } else { Vec::new() } });
+    if let Some(RevocationLists { file: None, urls }) = &revoked
+        && urls.is_empty()
+    {
+        reader.invalid(&key("enable_crl_check"), "crlfile or crl_cache_urls must say where the lists are");
+    }
+    if revoked.is_some() && !verify_peer {
+        reader.invalid(
+            &key("verify"),
+            "must be verify_peer where certificates are looked up in revocation lists",
+        );
     }
     ListenerTls {
-        certfile: reader.path(&key("certfile")),
-        keyfile: reader.path(&key("keyfile")),
+        certificates: certificates(reader, key),
         cacertfile: reader.path(&key("cacertfile")),
         verify_peer,
         fail_if_no_peer_cert: reader.truth(&key("fail_if_no_peer_cert")),
         versions: reader.list(&key("tls_versions")),
         ciphers: reader.list(&key("ciphers")),
+        honor_cipher_order: reader.flag(&key("honor_cipher_order")),
+        reuse_sessions: reader.flag(&key("reuse_sessions")),
         handshake_timeout: handshake.unwrap_or(Duration::from_secs(15)),
         depth: reader.number(&key("depth")).unwrap_or(10),
+        partial_chain: match partial_chain.as_deref() {
+            Some("true" | "cacert_from_cacertfile") => Some(1),
+            Some("two_cacerts_from_cacertfile") => Some(2),
+            _ => None,
+        },
+        ext_key_usage,
+        revoked,
         key_password: reader.text(&key("key_password")).map(Secret::new),
     }
+}
+
+/// Chains and keys, which belong together by their order.
+fn certificates(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Vec<(PathBuf, PathBuf)> {
+    let mut files = |rest: &str| -> Vec<PathBuf> {
+        let files: Vec<PathBuf> = reader.list(&key(rest)).iter().map(|file| reader.root.join(file)).collect();
+        if files.is_empty() {
+            reader.invalid(&key(rest), "must be set, as the listener speaks TLS");
+        }
+        files
+    };
+    let (chains, keys) = (files("certfile"), files("keyfile"));
+    if chains.len() != keys.len() && !chains.is_empty() && !keys.is_empty() {
+        let why = format!("must name as many files as certfile, {} and not {}", chains.len(), keys.len());
+        reader.invalid(&key("keyfile"), &why);
+    }
+    chains.into_iter().zip(keys).collect()
+}
+
+/// Words such as `clientAuth`, or `OID:` with an object identifier, as object identifiers.
+fn ext_key_usage(reader: &mut Reader, key: &str) -> Vec<String> {
+    let words = reader.list(key);
+    let mut usages = Vec::new();
+    for word in words.iter().filter(|word| *word != "undefined") {
+        usages.push(match word.as_str() {
+            "serverAuth" => "1.3.6.1.5.5.7.3.1".to_owned(),
+            "clientAuth" => "1.3.6.1.5.5.7.3.2".to_owned(),
+            "codeSigning" => "1.3.6.1.5.5.7.3.3".to_owned(),
+            "emailProtection" => "1.3.6.1.5.5.7.3.4".to_owned(),
+            "timeStamping" => "1.3.6.1.5.5.7.3.8".to_owned(),
+            "ocspSigning" | "OCSPSigning" => "1.3.6.1.5.5.7.3.9".to_owned(),
+            other => match other.strip_prefix("OID:") {
+                Some(oid) if oid.contains('.') && oid.bytes().all(|b| b == b'.' || b.is_ascii_digit()) => {
+                    oid.to_owned()
+                }
+                _ => {
+                    let why = format!("\"{other}\" is no usage such as clientAuth, or OID:1.3.6.1.5.5.7.3.2");
+                    reader.invalid(key, &why);
+                    continue;
+                }
+            },
+        });
+    }
+    usages
 }
 
 fn ws(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> WebSocket {

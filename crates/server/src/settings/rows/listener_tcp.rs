@@ -90,38 +90,41 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.ssl.$name.reuseaddr": OneOf["true", "false"] ships "listener.ssl.external.reuseaddr = true" => NoEffect("it is always on");
     /// The versions of TLS that are spoken, separated by commas.
     "listener.ssl.$name.tls_versions": Text;
-    /// The cipher suites that are offered, separated by commas; unknown ones are skipped.
-    "listener.ssl.$name.ciphers": Text ships "listener.ssl.external.ciphers = TLS_AES_256_GCM_SHA384,TLS_AES_128_GCM_SHA256,TLS_CHACHA20_POLY1305_SHA256,TLS_AES_128_CCM_SHA256,TLS_AES_128_CCM_8_SHA256,ECDHE-ECDSA-AES256-GCM-SHA384,ECDHE-RSA-AES256-GCM-SHA384,ECDHE-ECDSA-AES256-SHA384,ECDHE-RSA-AES256-SHA384,ECDHE-ECDSA-DES-CBC3-SHA,ECDH-ECDSA-AES256-GCM-SHA384,ECDH-RSA-AES256-GCM-SHA384,ECDH-ECDSA-AES256-SHA384,ECDH-RSA-AES256-SHA384,DHE-DSS-AES256-GCM-SHA384,DHE-DSS-AES256-SHA256,AES256-GCM-SHA384,AES256-SHA256,ECDHE-ECDSA-AES128-GCM-SHA256,ECDHE-RSA-AES128-GCM-SHA256,ECDHE-ECDSA-AES128-SHA256,ECDHE-RSA-AES128-SHA256,ECDH-ECDSA-AES128-GCM-SHA256,ECDH-RSA-AES128-GCM-SHA256,ECDH-ECDSA-AES128-SHA256,ECDH-RSA-AES128-SHA256,DHE-DSS-AES128-GCM-SHA256,DHE-DSS-AES128-SHA256,AES128-GCM-SHA256,AES128-SHA256,ECDHE-ECDSA-AES256-SHA,ECDHE-RSA-AES256-SHA,DHE-DSS-AES256-SHA,ECDH-ECDSA-AES256-SHA,ECDH-RSA-AES256-SHA,AES256-SHA,ECDHE-ECDSA-AES128-SHA,ECDHE-RSA-AES128-SHA,DHE-DSS-AES128-SHA,ECDH-ECDSA-AES128-SHA,ECDH-RSA-AES128-SHA,AES128-SHA" => Later("the safe suites of TLS 1.2 and 1.3 are offered, whatever this line says");
+    /// The cipher suites that are spoken, by the names of OpenSSL, separated by commas. Those of them that are not there (without
+    /// forward secrecy, with CBC or CCM) are left out and named in the log; where none is left the node does not start.
+    "listener.ssl.$name.ciphers": Text ships "listener.ssl.external.ciphers = TLS_AES_256_GCM_SHA384,TLS_AES_128_GCM_SHA256,TLS_CHACHA20_POLY1305_SHA256,TLS_AES_128_CCM_SHA256,TLS_AES_128_CCM_8_SHA256,ECDHE-ECDSA-AES256-GCM-SHA384,ECDHE-RSA-AES256-GCM-SHA384,ECDHE-ECDSA-AES256-SHA384,ECDHE-RSA-AES256-SHA384,ECDHE-ECDSA-DES-CBC3-SHA,ECDH-ECDSA-AES256-GCM-SHA384,ECDH-RSA-AES256-GCM-SHA384,ECDH-ECDSA-AES256-SHA384,ECDH-RSA-AES256-SHA384,DHE-DSS-AES256-GCM-SHA384,DHE-DSS-AES256-SHA256,AES256-GCM-SHA384,AES256-SHA256,ECDHE-ECDSA-AES128-GCM-SHA256,ECDHE-RSA-AES128-GCM-SHA256,ECDHE-ECDSA-AES128-SHA256,ECDHE-RSA-AES128-SHA256,ECDH-ECDSA-AES128-GCM-SHA256,ECDH-RSA-AES128-GCM-SHA256,ECDH-ECDSA-AES128-SHA256,ECDH-RSA-AES128-SHA256,DHE-DSS-AES128-GCM-SHA256,DHE-DSS-AES128-SHA256,AES128-GCM-SHA256,AES128-SHA256,ECDHE-ECDSA-AES256-SHA,ECDHE-RSA-AES256-SHA,DHE-DSS-AES256-SHA,ECDH-ECDSA-AES256-SHA,ECDH-RSA-AES256-SHA,AES256-SHA,ECDHE-ECDSA-AES128-SHA,ECDHE-RSA-AES128-SHA,DHE-DSS-AES128-SHA,ECDH-ECDSA-AES128-SHA,ECDH-RSA-AES128-SHA,AES128-SHA";
     /// The cipher suites for pre-shared keys.
-    "listener.ssl.$name.psk_ciphers": Text => Later("pre-shared keys are not there yet");
+    "listener.ssl.$name.psk_ciphers": Text => NoEffect("pre-shared keys are not offered: see docs/adr");
     /// How long the TLS handshake may take.
     "listener.ssl.$name.handshake_timeout": Duration = "15s" ships "listener.ssl.external.handshake_timeout = 15s";
     /// How many intermediate certificates a client's chain may have.
-    "listener.ssl.$name.depth": Integer = "10" => Later("chains are verified to a root, without further conditions");
+    "listener.ssl.$name.depth": Integer = "10";
     /// The password of the private key.
     "listener.ssl.$name.key_password": Text => Later("encrypted private keys are not there yet");
     /// The file of Diffie-Hellman parameters.
     "listener.ssl.$name.dhfile": Text => NoEffect("finite-field key exchange is not offered");
-    /// The file of the private key.
+    /// The file of the private key; as many as `certfile` has, in the same order.
     "listener.ssl.$name.keyfile": Text ships "listener.ssl.external.keyfile = etc/certs/key.pem";
-    /// The file of the certificate and its chain.
+    /// The file of the certificate and its chain. Several are separated by commas: a client that names the server it wants (SNI) gets
+    /// the first that is good for that name, every other client the first.
     "listener.ssl.$name.certfile": Text ships "listener.ssl.external.certfile = etc/certs/cert.pem";
     /// The file of the authorities that may sign the other side's certificate.
     "listener.ssl.$name.cacertfile": Text ships "listener.ssl.external.cacertfile = etc/certs/cacert.pem";
     /// Whether the certificate of the other side is verified: verify_peer or verify_none.
     "listener.ssl.$name.verify": Atom;
-    /// Whether a chain that ends below a root is accepted.
-    "listener.ssl.$name.partial_chain": OneOf["true", "false", "two_cacerts_from_cacertfile", "cacert_from_cacertfile"] => Later("chains are verified to a root, without further conditions");
-    /// Which extended key usage a client's certificate must have.
-    "listener.ssl.$name.verify_peer_ext_key_usage": Text = "undefined" => Later("chains are verified to a root, without further conditions");
+    /// Which certificates of `cacertfile` count: `true` and `cacert_from_cacertfile` are the last one, `two_cacerts_from_cacertfile`
+    /// the last two. Without it all of them do, roots or not.
+    "listener.ssl.$name.partial_chain": OneOf["true", "false", "two_cacerts_from_cacertfile", "cacert_from_cacertfile"];
+    /// Which extended key usages a client's certificate must have: `clientAuth`, `serverAuth`, … or `OID:1.2.3`, separated by commas.
+    "listener.ssl.$name.verify_peer_ext_key_usage": Text = "undefined";
     /// Whether a client without a certificate is refused, where it is verified.
     "listener.ssl.$name.fail_if_no_peer_cert": OneOf["true", "false"];
     /// Whether renegotiation must be secure.
     "listener.ssl.$name.secure_renegotiate": Flag => NoEffect("renegotiation is never done");
     /// Whether TLS sessions may be resumed.
-    "listener.ssl.$name.reuse_sessions": Flag = "on" => Later("sessions are always resumed");
-    /// Whether the server's order of cipher suites decides.
-    "listener.ssl.$name.honor_cipher_order": Flag => NoEffect("the server's order always decides");
+    "listener.ssl.$name.reuse_sessions": Flag = "on";
+    /// Whether the order of `ciphers` decides, and not the client's.
+    "listener.ssl.$name.honor_cipher_order": Flag;
     /// Which part of the client's certificate is the user name; `crt` and `pem` are the base64 of the whole certificate, `md5` is its hash in hexadecimal. It counts whatever the client says.
     "listener.ssl.$name.peer_cert_as_username": OneOf["cn", "dn", "crt", "pem", "md5"];
     /// Which part of the client's certificate is the client id; `crt` and `pem` are the base64 of the whole certificate, `md5` is its hash in hexadecimal. It counts whatever the client says.
@@ -142,14 +145,17 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.ssl.$name.ocsp_refresh_interval": Duration = "5m" => Later("OCSP stapling is not there yet");
     /// How long that answer may take.
     "listener.ssl.$name.ocsp_refresh_http_timeout": Duration = "15s" => Later("OCSP stapling is not there yet");
-    /// Whether clients' certificates are looked up in revocation lists.
-    "listener.ssl.$name.enable_crl_check": OneOf["true", "false"] = "false" => Later("revocation lists are not there yet");
-    /// The revocation lists that are fetched at start.
-    "listener.ssl.$name.crl_cache_urls": Text => Later("revocation lists are not there yet");
+    /// Whether clients' certificates are looked up in revocation lists. Whoever is on none because there is none is refused.
+    "listener.ssl.$name.enable_crl_check": OneOf["true", "false"] = "false";
+    /// Where revocation lists are fetched, by HTTP, at start and then every `crl_cache_refresh_interval`.
+    "listener.ssl.$name.crl_cache_urls": Text;
+    /// A file of revocation lists, PEM or DER: clients whose certificate is on one, or whose issuer has none there, are refused. EMQ X has
+    /// no such line.
+    "listener.ssl.$name.crlfile": Text;
     /// How long fetching a revocation list may take.
-    "crl_cache_http_timeout": Duration = "15s" ships "15s" => Later("revocation lists are not there yet");
+    "crl_cache_http_timeout": Duration = "15s" ships "15s";
     /// How often revocation lists are fetched again.
-    "crl_cache_refresh_interval": Duration = "15m" ships "15m" => Later("revocation lists are not there yet");
+    "crl_cache_refresh_interval": Duration = "15m" ships "15m";
     /// The address on which clients connect with MQTT over QUIC: a port, an address with a port.
     "listener.quic.$name": Listen => Later("QUIC is not there yet");
     /// How many tasks accept connections.
@@ -192,38 +198,41 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.quic.$name.reuseaddr": OneOf["true", "false"] => NoEffect("it is always on");
     /// The versions of TLS that are spoken, separated by commas.
     "listener.quic.$name.tls_versions": Text => Later("QUIC is not there yet");
-    /// The cipher suites that are offered, separated by commas; unknown ones are skipped.
-    "listener.quic.$name.ciphers": Text => Later("the safe suites of TLS 1.2 and 1.3 are offered, whatever this line says");
+    /// The cipher suites that are spoken, by the names of OpenSSL, separated by commas. Those of them that are not there (without
+    /// forward secrecy, with CBC or CCM) are left out and named in the log; where none is left the node does not start.
+    "listener.quic.$name.ciphers": Text;
     /// The cipher suites for pre-shared keys.
-    "listener.quic.$name.psk_ciphers": Text => Later("pre-shared keys are not there yet");
+    "listener.quic.$name.psk_ciphers": Text => NoEffect("pre-shared keys are not offered: see docs/adr");
     /// How long the TLS handshake may take.
     "listener.quic.$name.handshake_timeout": Duration = "15s" => Later("QUIC is not there yet");
     /// How many intermediate certificates a client's chain may have.
-    "listener.quic.$name.depth": Integer = "10" => Later("chains are verified to a root, without further conditions");
+    "listener.quic.$name.depth": Integer = "10";
     /// The password of the private key.
     "listener.quic.$name.key_password": Text => Later("encrypted private keys are not there yet");
     /// The file of Diffie-Hellman parameters.
     "listener.quic.$name.dhfile": Text => NoEffect("finite-field key exchange is not offered");
-    /// The file of the private key.
+    /// The file of the private key; as many as `certfile` has, in the same order.
     "listener.quic.$name.keyfile": Text => Later("QUIC is not there yet");
-    /// The file of the certificate and its chain.
+    /// The file of the certificate and its chain. Several are separated by commas: a client that names the server it wants (SNI) gets
+    /// the first that is good for that name, every other client the first.
     "listener.quic.$name.certfile": Text => Later("QUIC is not there yet");
     /// The file of the authorities that may sign the other side's certificate.
     "listener.quic.$name.cacertfile": Text => Later("QUIC is not there yet");
     /// Whether the certificate of the other side is verified: verify_peer or verify_none.
     "listener.quic.$name.verify": Atom => Later("QUIC is not there yet");
-    /// Whether a chain that ends below a root is accepted.
-    "listener.quic.$name.partial_chain": OneOf["true", "false", "two_cacerts_from_cacertfile", "cacert_from_cacertfile"] => Later("chains are verified to a root, without further conditions");
-    /// Which extended key usage a client's certificate must have.
-    "listener.quic.$name.verify_peer_ext_key_usage": Text = "undefined" => Later("chains are verified to a root, without further conditions");
+    /// Which certificates of `cacertfile` count: `true` and `cacert_from_cacertfile` are the last one, `two_cacerts_from_cacertfile`
+    /// the last two. Without it all of them do, roots or not.
+    "listener.quic.$name.partial_chain": OneOf["true", "false", "two_cacerts_from_cacertfile", "cacert_from_cacertfile"];
+    /// Which extended key usages a client's certificate must have: `clientAuth`, `serverAuth`, … or `OID:1.2.3`, separated by commas.
+    "listener.quic.$name.verify_peer_ext_key_usage": Text = "undefined";
     /// Whether a client without a certificate is refused, where it is verified.
     "listener.quic.$name.fail_if_no_peer_cert": OneOf["true", "false"];
     /// Whether renegotiation must be secure.
     "listener.quic.$name.secure_renegotiate": Flag => NoEffect("renegotiation is never done");
     /// Whether TLS sessions may be resumed.
-    "listener.quic.$name.reuse_sessions": Flag = "on" => Later("sessions are always resumed");
-    /// Whether the server's order of cipher suites decides.
-    "listener.quic.$name.honor_cipher_order": Flag => NoEffect("the server's order always decides");
+    "listener.quic.$name.reuse_sessions": Flag = "on";
+    /// Whether the order of `ciphers` decides, and not the client's.
+    "listener.quic.$name.honor_cipher_order": Flag;
     /// Which part of the client's certificate is the user name; `crt` and `pem` are the base64 of the whole certificate, `md5` is its hash in hexadecimal. It counts whatever the client says.
     "listener.quic.$name.peer_cert_as_username": OneOf["cn", "dn", "crt", "pem", "md5"];
     /// Which part of the client's certificate is the client id; `crt` and `pem` are the base64 of the whole certificate, `md5` is its hash in hexadecimal. It counts whatever the client says.
@@ -244,8 +253,11 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.quic.$name.ocsp_refresh_interval": Duration = "5m" => Later("OCSP stapling is not there yet");
     /// How long that answer may take.
     "listener.quic.$name.ocsp_refresh_http_timeout": Duration = "15s" => Later("OCSP stapling is not there yet");
-    /// Whether clients' certificates are looked up in revocation lists.
-    "listener.quic.$name.enable_crl_check": OneOf["true", "false"] = "false" => Later("revocation lists are not there yet");
-    /// The revocation lists that are fetched at start.
-    "listener.quic.$name.crl_cache_urls": Text => Later("revocation lists are not there yet");
+    /// Whether clients' certificates are looked up in revocation lists. Whoever is on none because there is none is refused.
+    "listener.quic.$name.enable_crl_check": OneOf["true", "false"] = "false";
+    /// Where revocation lists are fetched, by HTTP, at start and then every `crl_cache_refresh_interval`.
+    "listener.quic.$name.crl_cache_urls": Text;
+    /// A file of revocation lists, PEM or DER: clients whose certificate is on one, or whose issuer has none there, are refused. EMQ X has
+    /// no such line.
+    "listener.quic.$name.crlfile": Text;
 };

@@ -132,20 +132,25 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.wss.$name.nodelay": OneOf["true", "false"];
     /// The versions of TLS that are spoken, separated by commas.
     "listener.wss.$name.tls_versions": Text;
-    /// The cipher suites that are offered, separated by commas; unknown ones are skipped.
-    "listener.wss.$name.ciphers": Text ships "listener.wss.external.ciphers = TLS_AES_256_GCM_SHA384,TLS_AES_128_GCM_SHA256,TLS_CHACHA20_POLY1305_SHA256,TLS_AES_128_CCM_SHA256,TLS_AES_128_CCM_8_SHA256,ECDHE-ECDSA-AES256-GCM-SHA384,ECDHE-RSA-AES256-GCM-SHA384,ECDHE-ECDSA-AES256-SHA384,ECDHE-RSA-AES256-SHA384,ECDHE-ECDSA-DES-CBC3-SHA,ECDH-ECDSA-AES256-GCM-SHA384,ECDH-RSA-AES256-GCM-SHA384,ECDH-ECDSA-AES256-SHA384,ECDH-RSA-AES256-SHA384,DHE-DSS-AES256-GCM-SHA384,DHE-DSS-AES256-SHA256,AES256-GCM-SHA384,AES256-SHA256,ECDHE-ECDSA-AES128-GCM-SHA256,ECDHE-RSA-AES128-GCM-SHA256,ECDHE-ECDSA-AES128-SHA256,ECDHE-RSA-AES128-SHA256,ECDH-ECDSA-AES128-GCM-SHA256,ECDH-RSA-AES128-GCM-SHA256,ECDH-ECDSA-AES128-SHA256,ECDH-RSA-AES128-SHA256,DHE-DSS-AES128-GCM-SHA256,DHE-DSS-AES128-SHA256,AES128-GCM-SHA256,AES128-SHA256,ECDHE-ECDSA-AES256-SHA,ECDHE-RSA-AES256-SHA,DHE-DSS-AES256-SHA,ECDH-ECDSA-AES256-SHA,ECDH-RSA-AES256-SHA,AES256-SHA,ECDHE-ECDSA-AES128-SHA,ECDHE-RSA-AES128-SHA,DHE-DSS-AES128-SHA,ECDH-ECDSA-AES128-SHA,ECDH-RSA-AES128-SHA,AES128-SHA" => Later("the safe suites of TLS 1.2 and 1.3 are offered, whatever this line says");
+    /// The cipher suites that are spoken, by the names of OpenSSL, separated by commas. Those of them that are not there (without
+    /// forward secrecy, with CBC or CCM) are left out and named in the log; where none is left the node does not start.
+    "listener.wss.$name.ciphers": Text ships "listener.wss.external.ciphers = TLS_AES_256_GCM_SHA384,TLS_AES_128_GCM_SHA256,TLS_CHACHA20_POLY1305_SHA256,TLS_AES_128_CCM_SHA256,TLS_AES_128_CCM_8_SHA256,ECDHE-ECDSA-AES256-GCM-SHA384,ECDHE-RSA-AES256-GCM-SHA384,ECDHE-ECDSA-AES256-SHA384,ECDHE-RSA-AES256-SHA384,ECDHE-ECDSA-DES-CBC3-SHA,ECDH-ECDSA-AES256-GCM-SHA384,ECDH-RSA-AES256-GCM-SHA384,ECDH-ECDSA-AES256-SHA384,ECDH-RSA-AES256-SHA384,DHE-DSS-AES256-GCM-SHA384,DHE-DSS-AES256-SHA256,AES256-GCM-SHA384,AES256-SHA256,ECDHE-ECDSA-AES128-GCM-SHA256,ECDHE-RSA-AES128-GCM-SHA256,ECDHE-ECDSA-AES128-SHA256,ECDHE-RSA-AES128-SHA256,ECDH-ECDSA-AES128-GCM-SHA256,ECDH-RSA-AES128-GCM-SHA256,ECDH-ECDSA-AES128-SHA256,ECDH-RSA-AES128-SHA256,DHE-DSS-AES128-GCM-SHA256,DHE-DSS-AES128-SHA256,AES128-GCM-SHA256,AES128-SHA256,ECDHE-ECDSA-AES256-SHA,ECDHE-RSA-AES256-SHA,DHE-DSS-AES256-SHA,ECDH-ECDSA-AES256-SHA,ECDH-RSA-AES256-SHA,AES256-SHA,ECDHE-ECDSA-AES128-SHA,ECDHE-RSA-AES128-SHA,DHE-DSS-AES128-SHA,ECDH-ECDSA-AES128-SHA,ECDH-RSA-AES128-SHA,AES128-SHA";
     /// The cipher suites for pre-shared keys.
-    "listener.wss.$name.psk_ciphers": Text => Later("pre-shared keys are not there yet");
-    /// The file of the private key.
+    "listener.wss.$name.psk_ciphers": Text => NoEffect("pre-shared keys are not offered: see docs/adr");
+    /// The file of the private key; as many as `certfile` has, in the same order.
     "listener.wss.$name.keyfile": Text ships "listener.wss.external.keyfile = etc/certs/key.pem";
-    /// The file of the certificate and its chain.
+    /// The file of the certificate and its chain. Several are separated by commas: a client that names the server it wants (SNI) gets
+    /// the first that is good for that name, every other client the first.
     "listener.wss.$name.certfile": Text ships "listener.wss.external.certfile = etc/certs/cert.pem";
     /// The file of the authorities that may sign the other side's certificate.
     "listener.wss.$name.cacertfile": Text;
+    /// A file of revocation lists, PEM or DER: clients whose certificate is on one, or whose issuer has none there, are refused. EMQ X has
+    /// no such line.
+    "listener.wss.$name.crlfile": Text;
     /// The file of Diffie-Hellman parameters.
     "listener.wss.$name.dhfile": Text => NoEffect("finite-field key exchange is not offered");
     /// How many intermediate certificates a client's chain may have.
-    "listener.wss.$name.depth": Integer = "10" => Later("chains are verified to a root, without further conditions");
+    "listener.wss.$name.depth": Integer = "10";
     /// The password of the private key.
     "listener.wss.$name.key_password": Text => Later("encrypted private keys are not there yet");
     /// Whether the certificate of the other side is verified: verify_peer or verify_none.
@@ -155,9 +160,9 @@ pub(super) const ROWS: &[Row] = settings! {
     /// Whether renegotiation must be secure.
     "listener.wss.$name.secure_renegotiate": Flag => NoEffect("renegotiation is never done");
     /// Whether TLS sessions may be resumed.
-    "listener.wss.$name.reuse_sessions": Flag = "on" => Later("sessions are always resumed");
-    /// Whether the server's order of cipher suites decides.
-    "listener.wss.$name.honor_cipher_order": Flag => NoEffect("the server's order always decides");
+    "listener.wss.$name.reuse_sessions": Flag = "on";
+    /// Whether the order of `ciphers` decides, and not the client's.
+    "listener.wss.$name.honor_cipher_order": Flag;
     /// Which part of the client's certificate is the user name; `crt` and `pem` are the base64 of the whole certificate, `md5` is its hash in hexadecimal. It counts whatever the client says.
     "listener.wss.$name.peer_cert_as_username": OneOf["cn", "dn", "crt", "pem", "md5"];
     /// Which part of the client's certificate is the client id; `crt` and `pem` are the base64 of the whole certificate, `md5` is its hash in hexadecimal. It counts whatever the client says.

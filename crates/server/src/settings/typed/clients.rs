@@ -237,10 +237,8 @@ pub enum CertPart {
 /// TLS of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerTls {
-    /// The certificate chain.
-    pub certfile: Option<PathBuf>,
-    /// The private key.
-    pub keyfile: Option<PathBuf>,
+    /// The certificate chains with their private keys.
+    pub certificates: Vec<(PathBuf, PathBuf)>,
     /// The authorities that may sign client certificates.
     pub cacertfile: Option<PathBuf>,
     /// Whether clients are asked for a certificate, which is verified.
@@ -251,12 +249,40 @@ pub struct ListenerTls {
     pub versions: Vec<String>,
     /// Cipher suites by OpenSSL's names; empty is all safe ones.
     pub ciphers: Vec<String>,
+    /// Whether that order decides, and not the client's.
+    pub honor_cipher_order: bool,
+    /// Whether sessions may be resumed.
+    pub reuse_sessions: bool,
     /// How long the handshake may take.
     pub handshake_timeout: Duration,
     /// How many intermediate certificates a chain may have.
     pub depth: u8,
+    /// How many of the authorities count, from the end of their file; `None` is all.
+    pub partial_chain: Option<usize>,
+    /// What a client's certificate must be made for, as object identifiers.
+    pub ext_key_usage: Vec<String>,
+    /// Where revoked certificates are listed; `None` is that nobody looks.
+    pub revoked: Option<RevocationLists>,
     /// The password of the private key.
     pub key_password: Option<Secret>,
+}
+
+/// Where revoked certificates are listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationLists {
+    /// A file.
+    pub file: Option<PathBuf>,
+    /// Addresses of others.
+    pub urls: Vec<String>,
+}
+
+/// When revocation lists are fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RevocationPace {
+    /// How often.
+    pub every: Duration,
+    /// How long an answer may take.
+    pub limit: Duration,
 }
 
 /// WebSocket of a listener.
