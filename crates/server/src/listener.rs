@@ -1,6 +1,7 @@
 //! A listener as the shards see it: its rules and its counters.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use broker::Zone;
 use parking_lot::Mutex;
 
 use crate::identity::Identity;
-use crate::settings::{ListenAddress, Protocol};
+use crate::settings::{AccessRule, ListenAddress, Protocol};
 use crate::shard::flapping::FlappingPolicy;
 use crate::shard::pace::Pace;
 use crate::socket::Socket;
@@ -25,6 +26,8 @@ pub struct Listener {
     pub address: ListenAddress,
     pub backlog: u32,
     pub acceptors: u64,
+    /// Who may connect, by address: the first that fits counts.
+    pub access: Vec<AccessRule>,
     pub connections_max: u64,
     /// Connections accepted a second over all shards; 0: no limit.
     pub connections_per_second_max: u64,
@@ -72,13 +75,16 @@ impl Listener {
     }
 
     /// Counts a new connection in, or says why it must not come in.
-    pub fn admit(&self, second: u64) -> Result<(), &'static str> {
+    pub fn admit(&self, from: IpAddr, second: u64) -> Result<(), &'static str> {
         if self.connections_per_second_max > 0 {
             let mut rate = self.counts.rate.lock();
             if rate.0 != second {
                 *rate = (second, 0);
             }
             rate.1 += 1;
+        }
+        if self.access.iter().find(|rule| rule.fits(from)).is_some_and(|rule| !rule.allow) {
+            return Err("access");
         }
         if self.counts.current.fetch_add(1, Ordering::Relaxed) >= self.connections_max {
             self.counts.current.fetch_sub(1, Ordering::Relaxed);

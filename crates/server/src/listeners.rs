@@ -15,7 +15,7 @@ use crate::settings::{self, ListenAddress, Protocol, Settings};
 use crate::shard::flapping::FlappingPolicy;
 use crate::shard::pace::Pace;
 use crate::shard::{ShardHandle, ShardMessage};
-use crate::stream::WebRules;
+use crate::stream::{Origins, WebRules};
 use crate::tls::listener::{ListenerTls, Peers, Revoked};
 
 /// The listeners of the settings.
@@ -295,6 +295,13 @@ fn listener(
             subprotocols: web.subprotocols.clone(),
             subprotocol_required: web.fail_if_no_subprotocol,
             message_bytes_max: web.max_frame_size.map_or(1 << 24, |bytes| bytes as usize),
+            origins: web
+                .origins
+                .as_ref()
+                .map(|origins| Origins { allowed: origins.allowed.clone(), absence: origins.allow_absence }),
+            // The load balancer's own word, where it gives one, is the one that counts.
+            address_header: header(&web.proxy_address_header, from),
+            port_header: header(&web.proxy_port_header, from),
         })
     });
     Ok(Listener {
@@ -303,6 +310,7 @@ fn listener(
         address: from.address.clone(),
         backlog: from.backlog,
         acceptors: shards as u64,
+        access: from.access.clone(),
         connections_max: from.max_connections as u64,
         connections_per_second_max: from.max_conn_rate.map_or(0, u64::from),
         nodelay: from.nodelay.unwrap_or(true),
@@ -327,6 +335,11 @@ fn listener(
         web,
         counts: Default::default(),
     })
+}
+
+/// The name of a header in which a proxy says where the client is, if that is read.
+fn header(name: &str, from: &settings::Listener) -> String {
+    if from.proxy_protocol.is_some() { String::new() } else { name.to_owned() }
 }
 
 fn tls_of(from: &settings::ListenerTls) -> Result<ListenerTls, String> {

@@ -3,8 +3,9 @@
 //! and an idle one owns no buffer of ours. This room moves bytes; it knows nothing of MQTT packets.
 
 use std::io::{self, IoSlice, Read, Write};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, Connection, ServerConnection};
@@ -80,6 +81,12 @@ impl Stream {
     pub fn peer_certificate(&mut self) -> Option<&[u8]> {
         let tls = self.wire()?.tls.as_ref()?;
         tls.peer_certificates()?.first().map(AsRef::as_ref)
+    }
+
+    /// Where a proxy has said that the client is, once the upgrade request has come. Says it once.
+    pub fn forwarded(&mut self) -> Option<Forwarded> {
+        let Stream::Web(web) = self else { return None };
+        matches!(web.state, WebState::Open(_)).then(|| web.forwarded.take())??.get().copied()
     }
 
     /// Whether the TLS handshake is still to be done.
@@ -297,6 +304,26 @@ pub struct WebRules {
     pub subprotocol_required: bool,
     /// The largest message, in bytes.
     pub message_bytes_max: usize,
+    /// Which web pages may connect; `None`: all.
+    pub origins: Option<Origins>,
+    /// The headers in which a proxy names the client's address and port; empty: none is read.
+    pub address_header: String,
+    pub port_header: String,
+}
+
+/// Which web pages may connect.
+#[derive(Clone, Debug, Default)]
+pub struct Origins {
+    pub allowed: Vec<String>,
+    /// Whether a client that names no origin may, as programs do that are no browser.
+    pub absence: bool,
+}
+
+/// Where a proxy says that the client is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forwarded {
+    pub address: Option<IpAddr>,
+    pub port: Option<u16>,
 }
 
 /// MQTT over WebSocket [MQTT-6.0.0-1..4].
@@ -304,6 +331,8 @@ pub struct Web {
     state: WebState,
     /// The rest of a message that did not fit the last read.
     rest: Bytes,
+    /// What the upgrade request says of the client, until somebody asks.
+    forwarded: Option<Arc<OnceLock<Forwarded>>>,
 }
 
 enum WebState {
@@ -312,12 +341,26 @@ enum WebState {
 }
 
 /// Checks the upgrade request against the listener's rules.
-struct Upgrade(Arc<WebRules>);
+struct Upgrade {
+    rules: Arc<WebRules>,
+    forwarded: Arc<OnceLock<Forwarded>>,
+}
 
 impl tungstenite::handshake::server::Callback for Upgrade {
     fn on_request(self, request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
-        if request.uri().path() != self.0.path {
+        let rules = self.rules;
+        if request.uri().path() != rules.path {
             return Err(refusal(StatusCode::NOT_FOUND));
+        }
+        if !rules.origins.as_ref().is_none_or(|origins| origins.allow(request)) {
+            return Err(refusal(StatusCode::FORBIDDEN));
+        }
+        let forwarded = Forwarded {
+            address: first_word(request, &rules.address_header),
+            port: first_word(request, &rules.port_header),
+        };
+        if forwarded != Forwarded::default() {
+            let _ = self.forwarded.set(forwarded);
         }
         let offered: Vec<&str> = request
             .headers()
@@ -328,7 +371,7 @@ impl tungstenite::handshake::server::Callback for Upgrade {
             .map(str::trim)
             .filter(|word| !word.is_empty())
             .collect();
-        let chosen = self.0.subprotocols.iter().find(|known| offered.contains(&known.as_str()));
+        let chosen = rules.subprotocols.iter().find(|known| offered.contains(&known.as_str()));
         match chosen {
             Some(word) => {
                 if let Ok(value) = HeaderValue::from_str(word) {
@@ -336,12 +379,27 @@ impl tungstenite::handshake::server::Callback for Upgrade {
                 }
                 Ok(response)
             }
-            None if self.0.subprotocol_required || !offered.is_empty() => {
+            None if rules.subprotocol_required || !offered.is_empty() => {
                 Err(refusal(StatusCode::BAD_REQUEST))
             }
             None => Ok(response),
         }
     }
+}
+
+impl Origins {
+    fn allow(&self, request: &Request) -> bool {
+        match request.headers().get("origin") {
+            None => self.absence,
+            Some(origin) => self.allowed.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()),
+        }
+    }
+}
+
+/// The first element of a header that is a list: each proxy on the way adds behind what the one before has said.
+fn first_word<T: std::str::FromStr>(request: &Request, header: &str) -> Option<T> {
+    let value = request.headers().get(header)?.to_str().ok()?;
+    value.split([',', ' ']).find(|word| !word.is_empty())?.parse().ok()
 }
 
 fn refusal(status: StatusCode) -> ErrorResponse {
@@ -358,8 +416,10 @@ impl Web {
             .write_buffer_size(0)
             .max_message_size(Some(rules.message_bytes_max))
             .max_frame_size(Some(rules.message_bytes_max));
-        let greeting = ServerHandshake::start(wire, Upgrade(rules), Some(config));
-        Web { state: WebState::Greeting(Some(greeting)), rest: Bytes::new() }
+        let forwarded = Arc::new(OnceLock::new());
+        let upgrade = Upgrade { rules, forwarded: forwarded.clone() };
+        let greeting = ServerHandshake::start(wire, upgrade, Some(config));
+        Web { state: WebState::Greeting(Some(greeting)), rest: Bytes::new(), forwarded: Some(forwarded) }
     }
 
     fn wire(&mut self) -> Option<&mut Wire> {

@@ -92,7 +92,8 @@ fn every_default_and_every_shipped_value_is_of_its_type() {
 fn what_fills_a_field_is_what_is_said_to_work() {
     let conf = "listener.tcp.a = 1\nlistener.ssl.a = 2\nlistener.ws.a = 3\nlistener.wss.a = 4\nlistener.quic.a = 5\n\
                 zone.z.max_inflight = 1\nbroker.g.shared_subscription_strategy = sticky\nlog.error.file = e.log\n\
-                listener.tcp.a.access.1 = allow all\n";
+                listener.tcp.a.access.1 = allow all\nlistener.ssl.a.access.1 = allow all\nlistener.ws.a.access.1 = allow all\n\
+                listener.wss.a.access.1 = allow all\nlistener.quic.a.access.1 = allow all\n";
     let installation = Installation::with(&format!(
         "{conf}cluster.discovery = static\nlistener.ssl.a.certfile = c\nlistener.ssl.a.keyfile = k\nlistener.wss.a.certfile = c\nlistener.wss.a.keyfile = k\n\
          listener.quic.a.certfile = c\nlistener.quic.a.keyfile = k\n"

@@ -161,6 +161,14 @@ impl Conn {
         }
     }
 
+    /// Once the upgrade request of a WebSocket has come it may say where the client is.
+    pub fn upgraded(&mut self) {
+        if let Some(forwarded) = self.stream.forwarded() {
+            self.peer.set_ip(forwarded.address.unwrap_or(self.peer.ip()));
+            self.peer.set_port(forwarded.port.unwrap_or(self.peer.port()));
+        }
+    }
+
     /// The phase in which output ends and input is thrown away, until `give_up_at` at the latest.
     pub fn closing(give_up_at: Now) -> Phase {
         Phase::Closing { give_up_at, bytes_left: LINGER_BYTES }

@@ -370,6 +370,9 @@ impl Worker {
         let mut scratch = std::mem::take(&mut self.scratch);
         let outcome = conn.stream.read(&mut scratch);
         conn.shook_hands(now);
+        if matches!(conn.phase, Phase::Greeting { .. }) {
+            conn.upgraded();
+        }
         match outcome {
             Ok(0) => {
                 conn.ready = false;

@@ -11,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tungstenite::client::IntoClientRequest;
+use tungstenite::handshake::HandshakeError;
 use tungstenite::{Message, WebSocket};
 
 use crate::wire::Carrier;
@@ -73,10 +74,21 @@ pub struct Web<S> {
 impl<S: Carrier> Web<S> {
     /// Asks for the upgrade on a connection that stands.
     pub fn upgrade(stream: S) -> Web<S> {
+        Web::upgrade_with(stream, &[]).expect("a WebSocket")
+    }
+
+    /// The same with these headers besides; the status of a refusal.
+    pub fn upgrade_with(stream: S, headers: &[(&'static str, &str)]) -> Result<Web<S>, u16> {
         let mut request = "ws://localhost/mqtt".into_client_request().expect("a request");
         request.headers_mut().insert("sec-websocket-protocol", "mqtt".parse().expect("a value"));
-        let Ok((socket, _)) = tungstenite::client(request, stream) else { panic!("no WebSocket") };
-        Web { socket, rest: Vec::new() }
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().expect("a value"));
+        }
+        match tungstenite::client(request, stream) {
+            Ok((socket, _)) => Ok(Web { socket, rest: Vec::new() }),
+            Err(HandshakeError::Failure(tungstenite::Error::Http(answer))) => Err(answer.status().as_u16()),
+            Err(_) => panic!("neither a WebSocket nor a refusal"),
+        }
     }
 }
 

@@ -378,3 +378,16 @@ fn a_listeners_rate_counts_bytes() {
     // Four were passed on, or would have been: the quota of the whole zone is gone, for everybody.
     Wire::v5(node.mqtt(), "other").send("32 * 't' 0001 {}").gets("40 * 0001 97");
 }
+
+#[test]
+fn whoever_connects_from_an_address_that_is_denied_is_closed() {
+    let mut node = Node::new();
+    node.set("listener.tcp.external.access.1", "allow 10.0.0.0/8");
+    node.set("listener.tcp.external.access.2", "deny 127.0.0.0/8");
+    node.set("listener.ws.external.access.1", "allow 127.0.0.1");
+    node.set("listener.ws.external.access.2", "deny all");
+    node.start();
+    Wire::bare(node.mqtt()).send("10 * 'MQTT' 04 02 003c 'c'").ends();
+    let at = SocketAddr::from(([127, 0, 0, 1], node.port(3)));
+    Wire::on(crate::carriers::Web::upgrade(std::net::TcpStream::connect(at).unwrap())).login("c");
+}

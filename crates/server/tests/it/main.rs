@@ -27,4 +27,5 @@ mod proxy;
 mod real_client;
 mod retained;
 mod sessions;
+mod upgrade;
 mod wire;

@@ -243,3 +243,28 @@ fn rule(text: &str) -> Option<AccessRule> {
     let bits = bits.map_or(Some(width), |bits| bits.parse::<u8>().ok()).filter(|bits| *bits <= width)?;
     Some(AccessRule { allow, network: Some((ip, bits)) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_is_about_a_network() {
+        let cases = [
+            ("deny 10.0.0.0/8", "10.9.8.7", true),
+            ("deny 10.0.0.0/8", "11.0.0.1", false),
+            ("allow 10.0.0.1", "10.0.0.1", true),
+            ("allow 10.0.0.1", "10.0.0.0", false),
+            ("allow 0.0.0.0/0", "10.0.0.0", true),
+            ("allow 0.0.0.0/0", "fd77::1", false),
+            ("deny 10.0.0.0/8", "::ffff:10.9.8.7", true),
+            ("deny fd77::/16", "fd77:1::9", true),
+            ("deny fd77::/16", "fd78::", false),
+            ("deny all", "fd78::", true),
+        ];
+        for (text, address, fits) in cases {
+            let rule = rule(text).expect("a rule");
+            assert_eq!(rule.fits(address.parse().expect("an address")), fits, "{text} {address}");
+        }
+    }
+}

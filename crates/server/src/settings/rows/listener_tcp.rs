@@ -18,8 +18,9 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.tcp.$name.zone": Text ships "listener.tcp.external.zone = external" "listener.tcp.internal.zone = internal";
     /// How many bytes a connection may send in a time, as `100KB,10s`.
     "listener.tcp.$name.rate_limit": Text = "undefined";
-    /// A rule about client addresses: `allow all`, `deny 10.0.0.0/8`. The rules are tried in the order of their numbers.
-    "listener.tcp.$name.access.$id": Text ships "listener.tcp.external.access.1 = allow all" => Later("rules about client addresses are not there yet");
+    /// A rule about the addresses from which sockets come: `allow all`, `deny 10.0.0.0/8`. The first rule that fits counts, in the order of
+    /// their numbers; whom none fits may connect.
+    "listener.tcp.$name.access.$id": Text ships "listener.tcp.external.access.1 = allow all";
     /// Whether a load balancer in front announces the client's address with the PROXY protocol, version 1 or 2.
     "listener.tcp.$name.proxy_protocol": Flag;
     /// How long that announcement may take; 3 s where nothing is said.
@@ -62,8 +63,9 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.ssl.$name.zone": Text ships "listener.ssl.external.zone = external";
     /// How many bytes a connection may send in a time, as `100KB,10s`.
     "listener.ssl.$name.rate_limit": Text = "undefined";
-    /// A rule about client addresses: `allow all`, `deny 10.0.0.0/8`. The rules are tried in the order of their numbers.
-    "listener.ssl.$name.access.$id": Text ships "listener.ssl.external.access.1 = allow all" => Later("rules about client addresses are not there yet");
+    /// A rule about the addresses from which sockets come: `allow all`, `deny 10.0.0.0/8`. The first rule that fits counts, in the order of
+    /// their numbers; whom none fits may connect.
+    "listener.ssl.$name.access.$id": Text ships "listener.ssl.external.access.1 = allow all";
     /// Whether a load balancer in front announces the client's address with the PROXY protocol, version 1 or 2.
     "listener.ssl.$name.proxy_protocol": Flag;
     /// How long that announcement may take; 3 s where nothing is said.
@@ -170,8 +172,9 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.quic.$name.zone": Text => Later("QUIC is not there yet");
     /// How many bytes a connection may send in a time, as `100KB,10s`.
     "listener.quic.$name.rate_limit": Text = "undefined" => Later("rates are not limited yet");
-    /// A rule about client addresses: `allow all`, `deny 10.0.0.0/8`. The rules are tried in the order of their numbers.
-    "listener.quic.$name.access.$id": Text => Later("rules about client addresses are not there yet");
+    /// A rule about the addresses from which sockets come: `allow all`, `deny 10.0.0.0/8`. The first rule that fits counts, in the order of
+    /// their numbers; whom none fits may connect.
+    "listener.quic.$name.access.$id": Text;
     /// Whether a load balancer in front announces the client's address with the PROXY protocol, version 1 or 2.
     "listener.quic.$name.proxy_protocol": Flag => Later("the PROXY protocol is not there yet");
     /// How long that announcement may take.

@@ -21,16 +21,18 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.ws.$name.zone": Text ships "listener.ws.external.zone = external";
     /// How many bytes a connection may send in a time, as `100KB,10s`.
     "listener.ws.$name.rate_limit": Text = "undefined";
-    /// A rule about client addresses: `allow all`, `deny 10.0.0.0/8`. The rules are tried in the order of their numbers.
-    "listener.ws.$name.access.$id": Text ships "listener.ws.external.access.1 = allow all" => Later("rules about client addresses are not there yet");
+    /// A rule about the addresses from which sockets come: `allow all`, `deny 10.0.0.0/8`. The first rule that fits counts, in the order of
+    /// their numbers; whom none fits may connect.
+    "listener.ws.$name.access.$id": Text ships "listener.ws.external.access.1 = allow all";
     /// Whether a client that names no subprotocol is refused.
     "listener.ws.$name.fail_if_no_subprotocol": OneOf["true", "false"] = "true";
     /// The subprotocols that are accepted.
     "listener.ws.$name.supported_subprotocols": Text = "mqtt, mqtt-v3, mqtt-v3.1.1, mqtt-v5";
-    /// The header in which a proxy names the client's address.
-    "listener.ws.$name.proxy_address_header": Text = "X-Forwarded-For" => Later("the headers of proxies are not read yet");
-    /// The header in which a proxy names the client's port.
-    "listener.ws.$name.proxy_port_header": Text = "X-Forwarded-Port" => Later("the headers of proxies are not read yet");
+    /// The header in which a proxy names the client's address: the first one in it counts. It is believed whoever sends it, so the listener
+    /// should be reached through the proxy alone, or this be a name that nobody sends. Not read where `proxy_protocol` is on.
+    "listener.ws.$name.proxy_address_header": Text = "X-Forwarded-For";
+    /// The header in which a proxy names the client's port; the same holds.
+    "listener.ws.$name.proxy_port_header": Text = "X-Forwarded-Port";
     /// Whether a load balancer in front announces the client's address with the PROXY protocol, version 1 or 2.
     "listener.ws.$name.proxy_protocol": Flag;
     /// How long that announcement may take; 3 s where nothing is said.
@@ -52,21 +54,21 @@ pub(super) const ROWS: &[Row] = settings! {
     /// Whether small packets are sent at once (TCP_NODELAY).
     "listener.ws.$name.nodelay": OneOf["true", "false"] ships "listener.ws.external.nodelay = true";
     /// Whether frames may be compressed.
-    "listener.ws.$name.compress": OneOf["true", "false"] => Later("frames are not compressed yet");
+    "listener.ws.$name.compress": OneOf["true", "false"] => NoEffect("frames are not compressed: that costs memory for each connection, and every client can do without");
     /// How hard frames are compressed.
-    "listener.ws.$name.deflate_opts.level": OneOf["none", "default", "best_compression", "best_speed"] => Later("frames are not compressed yet");
+    "listener.ws.$name.deflate_opts.level": OneOf["none", "default", "best_compression", "best_speed"] => NoEffect("frames are not compressed: that costs memory for each connection, and every client can do without");
     /// How much memory compression takes, from 1 to 9.
-    "listener.ws.$name.deflate_opts.mem_level": Integer => Later("frames are not compressed yet");
+    "listener.ws.$name.deflate_opts.mem_level": Integer => NoEffect("frames are not compressed: that costs memory for each connection, and every client can do without");
     /// How the compressor searches.
-    "listener.ws.$name.deflate_opts.strategy": OneOf["default", "filtered", "huffman_only", "rle"] => Later("frames are not compressed yet");
+    "listener.ws.$name.deflate_opts.strategy": OneOf["default", "filtered", "huffman_only", "rle"] => NoEffect("frames are not compressed: that costs memory for each connection, and every client can do without");
     /// Whether the compressor remembers earlier frames.
-    "listener.ws.$name.deflate_opts.server_context_takeover": OneOf["takeover", "no_takeover"] => Later("frames are not compressed yet");
+    "listener.ws.$name.deflate_opts.server_context_takeover": OneOf["takeover", "no_takeover"] => NoEffect("frames are not compressed: that costs memory for each connection, and every client can do without");
     /// Whether the client's compressor may remember earlier frames.
-    "listener.ws.$name.deflate_opts.client_context_takeover": OneOf["takeover", "no_takeover"] => Later("frames are not compressed yet");
+    "listener.ws.$name.deflate_opts.client_context_takeover": OneOf["takeover", "no_takeover"] => NoEffect("frames are not compressed: that costs memory for each connection, and every client can do without");
     /// The window of the compressor, from 8 to 15 bits.
-    "listener.ws.$name.deflate_opts.server_max_window_bits": Integer => Later("frames are not compressed yet");
+    "listener.ws.$name.deflate_opts.server_max_window_bits": Integer => NoEffect("frames are not compressed: that costs memory for each connection, and every client can do without");
     /// The window of the client's compressor, from 8 to 15 bits.
-    "listener.ws.$name.deflate_opts.client_max_window_bits": Integer => Later("frames are not compressed yet");
+    "listener.ws.$name.deflate_opts.client_max_window_bits": Integer => NoEffect("frames are not compressed: that costs memory for each connection, and every client can do without");
     /// How long a connection may be silent before its CONNECT.
     "listener.ws.$name.idle_timeout": Duration;
     /// The largest WebSocket frame, in bytes; 0 is no limit beside the packet size.
@@ -78,11 +80,11 @@ pub(super) const ROWS: &[Row] = settings! {
     /// Which part of the client's certificate is the client id, which a load balancer announces by PROXY protocol version 2.
     "listener.ws.$name.peer_cert_as_clientid": OneOf["cn"];
     /// Whether the Origin header of browsers is checked.
-    "listener.ws.$name.check_origin_enable": OneOf["true", "false"] = "false" ships "listener.ws.external.check_origin_enable = false" => Later("origins are not checked yet");
+    "listener.ws.$name.check_origin_enable": OneOf["true", "false"] = "false" ships "listener.ws.external.check_origin_enable = false";
     /// Whether a client without an Origin header passes that check.
-    "listener.ws.$name.allow_origin_absence": OneOf["true", "false"] = "true" ships "listener.ws.external.allow_origin_absence = true" => Later("origins are not checked yet");
+    "listener.ws.$name.allow_origin_absence": OneOf["true", "false"] = "true" ships "listener.ws.external.allow_origin_absence = true";
     /// The origins that pass that check, separated by commas.
-    "listener.ws.$name.check_origins": Text ships "listener.ws.external.check_origins = http://localhost:18083, http://127.0.0.1:18083" => Later("origins are not checked yet");
+    "listener.ws.$name.check_origins": Text ships "listener.ws.external.check_origins = http://localhost:18083, http://127.0.0.1:18083";
     /// The address on which clients connect with MQTT over WebSocket with TLS: a port, an address with a port, or the absolute path of
     /// a Unix socket.
     "listener.wss.$name": Listen ships "listener.wss.external = 8084";
@@ -104,12 +106,14 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.wss.$name.fail_if_no_subprotocol": OneOf["true", "false"] = "true";
     /// The subprotocols that are accepted.
     "listener.wss.$name.supported_subprotocols": Text = "mqtt, mqtt-v3, mqtt-v3.1.1, mqtt-v5";
-    /// A rule about client addresses: `allow all`, `deny 10.0.0.0/8`. The rules are tried in the order of their numbers.
-    "listener.wss.$name.access.$id": Text ships "listener.wss.external.access.1 = allow all" => Later("rules about client addresses are not there yet");
-    /// The header in which a proxy names the client's address.
-    "listener.wss.$name.proxy_address_header": Text = "X-Forwarded-For" => Later("the headers of proxies are not read yet");
-    /// The header in which a proxy names the client's port.
-    "listener.wss.$name.proxy_port_header": Text = "X-Forwarded-Port" => Later("the headers of proxies are not read yet");
+    /// A rule about the addresses from which sockets come: `allow all`, `deny 10.0.0.0/8`. The first rule that fits counts, in the order of
+    /// their numbers; whom none fits may connect.
+    "listener.wss.$name.access.$id": Text ships "listener.wss.external.access.1 = allow all";
+    /// The header in which a proxy names the client's address: the first one in it counts. It is believed whoever sends it, so the listener
+    /// should be reached through the proxy alone, or this be a name that nobody sends. Not read where `proxy_protocol` is on.
+    "listener.wss.$name.proxy_address_header": Text = "X-Forwarded-For";
+    /// The header in which a proxy names the client's port; the same holds.
+    "listener.wss.$name.proxy_port_header": Text = "X-Forwarded-Port";
     /// Whether a load balancer in front announces the client's address with the PROXY protocol, version 1 or 2.
     "listener.wss.$name.proxy_protocol": Flag;
     /// How long that announcement may take; 3 s where nothing is said.
@@ -168,21 +172,21 @@ pub(super) const ROWS: &[Row] = settings! {
     /// Which part of the client's certificate is the client id; `crt` and `pem` are the base64 of the whole certificate, `md5` is its hash in hexadecimal. It counts whatever the client says.
     "listener.wss.$name.peer_cert_as_clientid": OneOf["cn", "dn", "crt", "pem", "md5"];
     /// Whether frames may be compressed.
-    "listener.wss.$name.compress": OneOf["true", "false"] => Later("frames are not compressed yet");
+    "listener.wss.$name.compress": OneOf["true", "false"] => NoEffect("frames are not compressed: that costs memory for each connection, and every client can do without");
     /// How hard frames are compressed.
-    "listener.wss.$name.deflate_opts.level": OneOf["none", "default", "best_compression", "best_speed"] => Later("frames are not compressed yet");
+    "listener.wss.$name.deflate_opts.level": OneOf["none", "default", "best_compression", "best_speed"] => NoEffect("frames are not compressed: that costs memory for each connection, and every client can do without");
     /// How much memory compression takes, from 1 to 9.
-    "listener.wss.$name.deflate_opts.mem_level": Integer => Later("frames are not compressed yet");
+    "listener.wss.$name.deflate_opts.mem_level": Integer => NoEffect("frames are not compressed: that costs memory for each connection, and every client can do without");
     /// How the compressor searches.
-    "listener.wss.$name.deflate_opts.strategy": OneOf["default", "filtered", "huffman_only", "rle"] => Later("frames are not compressed yet");
+    "listener.wss.$name.deflate_opts.strategy": OneOf["default", "filtered", "huffman_only", "rle"] => NoEffect("frames are not compressed: that costs memory for each connection, and every client can do without");
     /// Whether the compressor remembers earlier frames.
-    "listener.wss.$name.deflate_opts.server_context_takeover": OneOf["takeover", "no_takeover"] => Later("frames are not compressed yet");
+    "listener.wss.$name.deflate_opts.server_context_takeover": OneOf["takeover", "no_takeover"] => NoEffect("frames are not compressed: that costs memory for each connection, and every client can do without");
     /// Whether the client's compressor may remember earlier frames.
-    "listener.wss.$name.deflate_opts.client_context_takeover": OneOf["takeover", "no_takeover"] => Later("frames are not compressed yet");
+    "listener.wss.$name.deflate_opts.client_context_takeover": OneOf["takeover", "no_takeover"] => NoEffect("frames are not compressed: that costs memory for each connection, and every client can do without");
     /// The window of the compressor, from 8 to 15 bits.
-    "listener.wss.$name.deflate_opts.server_max_window_bits": Integer => Later("frames are not compressed yet");
+    "listener.wss.$name.deflate_opts.server_max_window_bits": Integer => NoEffect("frames are not compressed: that costs memory for each connection, and every client can do without");
     /// The window of the client's compressor, from 8 to 15 bits.
-    "listener.wss.$name.deflate_opts.client_max_window_bits": Integer => Later("frames are not compressed yet");
+    "listener.wss.$name.deflate_opts.client_max_window_bits": Integer => NoEffect("frames are not compressed: that costs memory for each connection, and every client can do without");
     /// How long a connection may be silent before its CONNECT.
     "listener.wss.$name.idle_timeout": Duration;
     /// The largest WebSocket frame, in bytes; 0 is no limit beside the packet size.
@@ -190,11 +194,11 @@ pub(super) const ROWS: &[Row] = settings! {
     /// Whether one frame may hold several packets.
     "listener.wss.$name.mqtt_piggyback": OneOf["single", "multiple"] = "multiple" ships "listener.wss.external.mqtt_piggyback = multiple" => NoEffect("frames may hold any number of packets, and parts of packets");
     /// Whether the Origin header of browsers is checked.
-    "listener.wss.$name.check_origin_enable": OneOf["true", "false"] = "false" ships "listener.wss.external.check_origin_enable = false" => Later("origins are not checked yet");
+    "listener.wss.$name.check_origin_enable": OneOf["true", "false"] = "false" ships "listener.wss.external.check_origin_enable = false";
     /// Whether a client without an Origin header passes that check.
-    "listener.wss.$name.allow_origin_absence": OneOf["true", "false"] = "true" ships "listener.wss.external.allow_origin_absence = true" => Later("origins are not checked yet");
+    "listener.wss.$name.allow_origin_absence": OneOf["true", "false"] = "true" ships "listener.wss.external.allow_origin_absence = true";
     /// The origins that pass that check, separated by commas.
-    "listener.wss.$name.check_origins": Text ships "listener.wss.external.check_origins = https://localhost:8084, https://127.0.0.1:8084" => Later("origins are not checked yet");
+    "listener.wss.$name.check_origins": Text ships "listener.wss.external.check_origins = https://localhost:8084, https://127.0.0.1:8084";
     /// The level at which TLS alerts are logged.
     "listener.wss.$name.log_level": OneOf["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug", "none", "all"] => NoEffect("log.level decides");
 };

@@ -219,6 +219,23 @@ pub struct AccessRule {
     pub network: Option<(IpAddr, u8)>,
 }
 
+impl AccessRule {
+    /// Whether it is about that address.
+    pub fn fits(&self, address: IpAddr) -> bool {
+        let Some((network, bits)) = self.network else { return true };
+        let differing = match (network, address.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                (network.to_bits() ^ address.to_bits()).leading_zeros()
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                (network.to_bits() ^ address.to_bits()).leading_zeros()
+            }
+            _ => return false,
+        };
+        differing >= u32::from(bits)
+    }
+}
+
 /// A part of a client's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertPart {

@@ -41,7 +41,7 @@ impl Worker {
     }
 
     fn welcome(&mut self, listener: Arc<Listener>, socket: Socket, peer: std::net::SocketAddr, now: Now) {
-        if let Err(cause) = listener.admit(self.fx.epoch.0 / 1000) {
+        if let Err(cause) = listener.admit(peer.ip(), self.fx.epoch.0 / 1000) {
             tracing::debug!(listener = %listener.id, %peer, cause, "a client was turned away");
             return;
         }
