@@ -21,6 +21,7 @@ pub mod operator;
 pub mod persist;
 pub mod pressure;
 pub mod proxy;
+pub mod quic;
 pub mod retained;
 mod revoked;
 pub mod run;

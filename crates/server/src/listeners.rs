@@ -10,6 +10,7 @@ use crate::cli::{Ready, StartError};
 use crate::identity::Identity;
 use crate::listen::{self, Listening, SocketFile};
 use crate::listener::Listener;
+use crate::quic;
 use crate::run::Zones;
 use crate::settings::{self, ListenAddress, Protocol, Settings};
 use crate::shard::flapping::FlappingPolicy;
@@ -21,6 +22,8 @@ use crate::tls::listener::{ListenerTls, Peers, Revoked};
 /// The listeners of the settings.
 pub struct Listeners {
     all: Vec<Entry>,
+    /// Where QUIC is spoken, if it is.
+    quic: Option<quic::Threads>,
     /// Held by whoever changes a listener: one change after the other.
     turn: tokio::sync::Mutex<()>,
 }
@@ -29,6 +32,8 @@ struct Entry {
     listener: Arc<Listener>,
     /// What its TLS is made of, to be read again.
     tls: Option<ListenerTls>,
+    /// The port of a QUIC listener, which no shard sees.
+    quic: Option<quic::Port>,
     door: Mutex<Door>,
 }
 
@@ -59,10 +64,6 @@ impl Listeners {
         let mut all = Vec::new();
         let mut wrong = Vec::new();
         for from in &settings.listeners {
-            if from.protocol == Protocol::Quic {
-                tracing::warn!(listener = %from.full_name(), "this kind of listener is not there yet");
-                continue;
-            }
             match Entry::bind(settings, from, zones, shards) {
                 Ok(one) => all.push(one),
                 Err(why) => wrong.push(format!(
@@ -75,7 +76,10 @@ impl Listeners {
         if !wrong.is_empty() {
             return Err(StartError(wrong.join("\n")));
         }
-        Ok(Listeners { all, turn: tokio::sync::Mutex::new(()) })
+        let quic = all.iter().any(|entry| entry.quic.is_some()).then(|| quic::Threads::start(shards));
+        let quic =
+            quic.transpose().map_err(|why| StartError(format!("The threads of QUIC cannot start: {why}")))?;
+        Ok(Listeners { all, quic, turn: tokio::sync::Mutex::new(()) })
     }
 
     /// From now on clients are accepted; those that came early have been waiting in the backlog.
@@ -88,6 +92,9 @@ impl Listeners {
                 shard.sender.send(ShardMessage::Listen(entry.listener.clone(), socket));
             }
             *door = Door::Open { _file: file.take() };
+            if let Err(why) = entry.open_quic(self.quic.as_ref(), shards) {
+                tracing::error!(listener = %entry.listener.id, why, "cannot accept clients");
+            }
             let Listener { id, address, .. } = &*entry.listener;
             ready.say(&format!("Start {id} listener on {address} successfully."));
         }
@@ -105,6 +112,9 @@ impl Listeners {
         let was = std::mem::replace(&mut *entry.door.lock(), Door::Stopped);
         if matches!(was, Door::Stopped) {
             return Err(NotChanged::Already);
+        }
+        if let Some(port) = &entry.quic {
+            port.close();
         }
         for shard in shards {
             let id = entry.listener.id.clone();
@@ -124,7 +134,7 @@ impl Listeners {
         if !matches!(*entry.door.lock(), Door::Stopped) {
             return Err(NotChanged::Already);
         }
-        entry.reopen(shards).await?;
+        entry.reopen(self.quic.as_ref(), shards).await?;
         tracing::info!(listener = id, "a listener was started");
         Ok(entry.listener.clone())
     }
@@ -134,7 +144,7 @@ impl Listeners {
     pub async fn restart(&self, id: &str, shards: &[ShardHandle]) -> Result<Arc<Listener>, NotChanged> {
         let _turn = self.turn.lock().await;
         let entry = self.find(id)?;
-        entry.reopen(shards).await?;
+        entry.reopen(self.quic.as_ref(), shards).await?;
         tracing::info!(listener = id, "a listener was restarted");
         Ok(entry.listener.clone())
     }
@@ -186,6 +196,18 @@ impl Listeners {
         }
     }
 
+    /// No new clients come in by QUIC.
+    pub fn close_quic(&self) {
+        self.all.iter().filter_map(|entry| entry.quic.as_ref()).for_each(quic::Port::close);
+    }
+
+    /// The connections of QUIC end, those that shards have ended first.
+    pub async fn end_quic(&self) {
+        for port in self.all.iter().filter_map(|entry| entry.quic.as_ref()) {
+            port.end().await;
+        }
+    }
+
     /// Removes the files of Unix sockets, when nobody listens on them any more.
     pub fn clear_away(&self) {
         for entry in &self.all {
@@ -205,7 +227,7 @@ impl Entry {
         zones: &Zones,
         shards: usize,
     ) -> Result<Entry, String> {
-        let tls = from.tls.as_ref().map(tls_of).transpose()?;
+        let tls = from.tls.as_ref().map(|tls| tls_of(tls, from.protocol)).transpose()?;
         let strange = tls.as_ref().map_or(Vec::new(), |tls| tls.strange_ciphers());
         // Whoever has changed nothing need not look.
         if !strange.is_empty()
@@ -215,21 +237,43 @@ impl Entry {
             tracing::warn!(listener, ciphers, "cipher suites that are not spoken here are left out");
         }
         let listener = listener(settings, from, tls.as_ref(), zones, shards)?;
-        let door = Mutex::new(Door::Bound(bind(&listener, shards)?));
-        Ok(Entry { listener: Arc::new(listener), tls, door })
+        let (quic, bound) = match (from.protocol, &listener.address) {
+            (Protocol::Quic, ListenAddress::Socket(address)) => {
+                let port = quic::Port::bind(*address, &listener).map_err(|why| in_words(&why, *address))?;
+                (Some(port), Bound::default())
+            }
+            (Protocol::Quic, ListenAddress::Path(_)) => {
+                return Err("QUIC needs a port, with an address or without".to_owned());
+            }
+            _ => (None, bind(&listener, shards)?),
+        };
+        let door = Mutex::new(Door::Bound(bound));
+        Ok(Entry { listener: Arc::new(listener), tls, quic, door })
     }
 
     fn revoked(&self) -> Option<&Revoked> {
         self.tls.as_ref()?.peers.as_ref()?.revoked.as_ref()
     }
 
-    /// New sockets, and certificates as the files hold them now.
-    async fn reopen(&self, shards: &[ShardHandle]) -> Result<(), NotChanged> {
+    fn open_quic(&self, threads: Option<&quic::Threads>, shards: &[ShardHandle]) -> Result<(), String> {
+        match (&self.quic, threads) {
+            (Some(port), Some(threads)) => port.open(threads, &self.listener, shards),
+            _ => Ok(()),
+        }
+    }
+
+    /// New sockets, and certificates as the files hold them now. The port of QUIC is never given up.
+    async fn reopen(
+        &self,
+        threads: Option<&quic::Threads>,
+        shards: &[ShardHandle],
+    ) -> Result<(), NotChanged> {
         let config = match &self.tls {
             Some(files) => Some(files.config().map_err(|why| NotChanged::Failed(why.to_string()))?),
             None => None,
         };
         let bound = match &*self.door.lock() {
+            Door::Open { .. } | Door::Stopped if self.quic.is_some() => Some(Ok(Bound::default())),
             // The node has not begun to serve: its sockets are as good as new.
             Door::Bound(_) => None,
             Door::Open { .. } => Some(bind_beside(&self.listener, shards.len())),
@@ -240,6 +284,7 @@ impl Entry {
             current.store(config);
         }
         let Some((file, sockets)) = bound else { return Ok(()) };
+        self.open_quic(threads, shards).map_err(NotChanged::Failed)?;
         *self.door.lock() = Door::Open { _file: file };
         for (shard, socket) in shards.iter().zip(sockets) {
             let listener = self.listener.clone();
@@ -256,13 +301,17 @@ fn bind(listener: &Listener, shards: usize) -> Result<Bound, String> {
     match &listener.address {
         ListenAddress::Socket(address) => listen::bind(*address, listener.backlog, shards)
             .map(|sockets| (None, sockets))
-            .map_err(|e| match e.kind() {
-                std::io::ErrorKind::AddrInUse => format!("port {} is in use", address.port()),
-                _ => e.to_string(),
-            }),
+            .map_err(|why| in_words(&why, *address)),
         ListenAddress::Path(path) => listen::bind_unix(path, listener.backlog, shards)
             .map(|(file, sockets)| (Some(file), sockets))
             .map_err(|e| e.to_string()),
+    }
+}
+
+fn in_words(why: &std::io::Error, address: std::net::SocketAddr) -> String {
+    match why.kind() {
+        std::io::ErrorKind::AddrInUse => format!("port {} is in use", address.port()),
+        _ => why.to_string(),
     }
 }
 
@@ -342,7 +391,7 @@ fn header(name: &str, from: &settings::Listener) -> String {
     if from.proxy_protocol.is_some() { String::new() } else { name.to_owned() }
 }
 
-fn tls_of(from: &settings::ListenerTls) -> Result<ListenerTls, String> {
+fn tls_of(from: &settings::ListenerTls, protocol: Protocol) -> Result<ListenerTls, String> {
     let peers = match (&from.cacertfile, from.verify_peer) {
         (_, false) => None,
         (None, true) => return Err("verify_peer needs a cacertfile to check against".to_owned()),
@@ -359,13 +408,14 @@ fn tls_of(from: &settings::ListenerTls) -> Result<ListenerTls, String> {
             }),
         }),
     };
+    let quic = protocol == Protocol::Quic;
     Ok(ListenerTls {
         certificates: from.certificates.clone(),
-        versions: from.versions.clone(),
+        versions: if quic { vec!["tlsv1.3".to_owned()] } else { from.versions.clone() },
         ciphers: from.ciphers.clone(),
         own_order: from.honor_cipher_order,
         resumption: from.reuse_sessions,
-        protocols: Vec::new(),
+        protocols: if quic { vec![quic::ALPN] } else { Vec::new() },
         peers,
     })
 }

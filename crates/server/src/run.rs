@@ -178,7 +178,9 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
     for chore in chores {
         chore.abort();
     }
+    listeners.close_quic();
     drain(&handles).await;
+    listeners.end_quic().await;
     listeners.clear_away();
     accepting.abort();
     let _ = end_control.send(());

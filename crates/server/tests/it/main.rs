@@ -24,6 +24,7 @@ mod node;
 mod overload;
 mod ports;
 mod proxy;
+mod quic;
 mod real_client;
 mod retained;
 mod sessions;

@@ -176,6 +176,12 @@ impl Wire {
         self
     }
 
+    /// The same for more than the other side takes at once.
+    pub fn send_whole(&mut self, bytes: &[u8]) -> &mut Wire {
+        self.stream.write_all(bytes).expect("the server takes it");
+        self
+    }
+
     fn read(&mut self, count: usize, limit: Duration) -> Vec<u8> {
         let end = Instant::now() + limit;
         let mut got = vec![0; count];

@@ -65,7 +65,8 @@ fn listener(
         backlog: reader.number(&key("backlog")).unwrap_or(1024),
         rate_limit: reader.rate(&key("rate_limit")),
         access: access(reader, base),
-        proxy_protocol: proxy.then(|| proxy_timeout.unwrap_or(Duration::from_secs(3))),
+        proxy_protocol: (proxy && protocol != Protocol::Quic)
+            .then(|| proxy_timeout.unwrap_or(Duration::from_secs(3))),
         send_timeout: reader.duration(&key("send_timeout")),
         send_timeout_close: reader.flag(&key("send_timeout_close")),
         recbuf: size(reader, "recbuf"),

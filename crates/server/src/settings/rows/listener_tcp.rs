@@ -158,37 +158,38 @@ pub(super) const ROWS: &[Row] = settings! {
     "crl_cache_http_timeout": Duration = "15s" ships "15s";
     /// How often revocation lists are fetched again.
     "crl_cache_refresh_interval": Duration = "15m" ships "15m";
-    /// The address on which clients connect with MQTT over QUIC: a port, an address with a port.
-    "listener.quic.$name": Listen => Later("QUIC is not there yet");
+    /// The address on which clients connect with MQTT over QUIC: a port of UDP, or an address with one. A client opens one stream in both
+    /// directions and speaks MQTT on it; its ALPN is `mqtt`.
+    "listener.quic.$name": Listen;
     /// How many tasks accept connections.
     "listener.quic.$name.acceptors": Integer = "8" => NoEffect("every core accepts and reads as much as is there");
     /// How many clients may be connected through this listener.
-    "listener.quic.$name.max_connections": Integer = "1024" => Later("QUIC is not there yet");
+    "listener.quic.$name.max_connections": Integer = "1024";
     /// How many clients may connect in a second.
-    "listener.quic.$name.max_conn_rate": Integer => Later("QUIC is not there yet");
+    "listener.quic.$name.max_conn_rate": Integer;
     /// How many packets are read from the socket in one turn.
     "listener.quic.$name.active_n": Integer = "100" => NoEffect("every core accepts and reads as much as is there");
     /// The zone of the clients of this listener.
-    "listener.quic.$name.zone": Text => Later("QUIC is not there yet");
+    "listener.quic.$name.zone": Text;
     /// How many bytes a connection may send in a time, as `100KB,10s`.
-    "listener.quic.$name.rate_limit": Text = "undefined" => Later("rates are not limited yet");
+    "listener.quic.$name.rate_limit": Text = "undefined";
     /// A rule about the addresses from which sockets come: `allow all`, `deny 10.0.0.0/8`. The first rule that fits counts, in the order of
     /// their numbers; whom none fits may connect.
     "listener.quic.$name.access.$id": Text;
     /// Whether a load balancer in front announces the client's address with the PROXY protocol, version 1 or 2.
-    "listener.quic.$name.proxy_protocol": Flag => Later("the PROXY protocol is not there yet");
+    "listener.quic.$name.proxy_protocol": Flag => NoEffect("load balancers announce nothing before QUIC");
     /// How long that announcement may take.
-    "listener.quic.$name.proxy_protocol_timeout": Duration => Later("the PROXY protocol is not there yet");
+    "listener.quic.$name.proxy_protocol_timeout": Duration => NoEffect("load balancers announce nothing before QUIC");
     /// How many connections may wait to be accepted.
-    "listener.quic.$name.backlog": Integer = "1024" => Later("QUIC is not there yet");
+    "listener.quic.$name.backlog": Integer = "1024" => NoEffect("whoever has to wait tries again by itself");
     /// How long a client may refuse to take what is sent to it.
     "listener.quic.$name.send_timeout": Duration = "15s" => Later("a client that does not read is bounded by its queue, not by a time yet");
     /// Whether a client that exceeds that time is closed.
     "listener.quic.$name.send_timeout_close": Flag = "on" => Later("a client that does not read is bounded by its queue, not by a time yet");
     /// The kernel's receive buffer of a socket.
-    "listener.quic.$name.recbuf": ByteSize => Later("QUIC is not there yet");
+    "listener.quic.$name.recbuf": ByteSize;
     /// The kernel's send buffer of a socket.
-    "listener.quic.$name.sndbuf": ByteSize => Later("QUIC is not there yet");
+    "listener.quic.$name.sndbuf": ByteSize;
     /// The user-level buffer of a socket.
     "listener.quic.$name.buffer": ByteSize => NoEffect("idle connections hold no buffer; busy ones share one");
     /// How many bytes may wait for a socket before the sender waits.
@@ -196,18 +197,18 @@ pub(super) const ROWS: &[Row] = settings! {
     /// Whether the user-level buffer follows the kernel's.
     "listener.quic.$name.tune_buffer": Flag => NoEffect("idle connections hold no buffer; busy ones share one");
     /// Whether small packets are sent at once (TCP_NODELAY).
-    "listener.quic.$name.nodelay": OneOf["true", "false"] => Later("QUIC is not there yet");
+    "listener.quic.$name.nodelay": OneOf["true", "false"] => NoEffect("QUIC never waits to fill a packet");
     /// Whether the address may be taken again at once (SO_REUSEADDR).
     "listener.quic.$name.reuseaddr": OneOf["true", "false"] => NoEffect("it is always on");
     /// The versions of TLS that are spoken, separated by commas.
-    "listener.quic.$name.tls_versions": Text => Later("QUIC is not there yet");
+    "listener.quic.$name.tls_versions": Text => NoEffect("QUIC is TLS 1.3, always");
     /// The cipher suites that are spoken, by the names of OpenSSL, separated by commas. Those of them that are not there (without
     /// forward secrecy, with CBC or CCM) are left out and named in the log; where none is left the node does not start.
     "listener.quic.$name.ciphers": Text;
     /// The cipher suites for pre-shared keys.
     "listener.quic.$name.psk_ciphers": Text => NoEffect("pre-shared keys are not offered: see docs/adr");
     /// How long the TLS handshake may take.
-    "listener.quic.$name.handshake_timeout": Duration = "15s" => Later("QUIC is not there yet");
+    "listener.quic.$name.handshake_timeout": Duration = "15s";
     /// How many intermediate certificates a client's chain may have.
     "listener.quic.$name.depth": Integer = "10";
     /// The password of the private key.
@@ -215,14 +216,14 @@ pub(super) const ROWS: &[Row] = settings! {
     /// The file of Diffie-Hellman parameters.
     "listener.quic.$name.dhfile": Text => NoEffect("finite-field key exchange is not offered");
     /// The file of the private key; as many as `certfile` has, in the same order.
-    "listener.quic.$name.keyfile": Text => Later("QUIC is not there yet");
+    "listener.quic.$name.keyfile": Text;
     /// The file of the certificate and its chain. Several are separated by commas: a client that names the server it wants (SNI) gets
     /// the first that is good for that name, every other client the first.
-    "listener.quic.$name.certfile": Text => Later("QUIC is not there yet");
+    "listener.quic.$name.certfile": Text;
     /// The file of the authorities that may sign the other side's certificate.
-    "listener.quic.$name.cacertfile": Text => Later("QUIC is not there yet");
+    "listener.quic.$name.cacertfile": Text;
     /// Whether the certificate of the other side is verified: verify_peer or verify_none.
-    "listener.quic.$name.verify": Atom => Later("QUIC is not there yet");
+    "listener.quic.$name.verify": Atom;
     /// Which certificates of `cacertfile` count: `true` and `cacert_from_cacertfile` are the last one, `two_cacerts_from_cacertfile`
     /// the last two. Without it all of them do, roots or not.
     "listener.quic.$name.partial_chain": OneOf["true", "false", "two_cacerts_from_cacertfile", "cacert_from_cacertfile"];
