@@ -167,6 +167,21 @@ fn whoever_takes_over_a_client_id_ends_the_other_over_quic_too() {
 }
 
 #[test]
+fn a_client_has_one_stream() {
+    let (_node, authority, at) = node(&[]);
+    let quic = Setup::new(&authority.file, None).open(at).unwrap();
+    let (runtime, connection) = (quic.runtime.clone(), quic.connection.clone());
+    let mut wire = Wire::on(quic).login("one");
+    let opened = |limit: Duration| {
+        runtime.block_on(async { tokio::time::timeout(limit, connection.open_bi()).await.is_ok() })
+    };
+    assert!(!opened(Duration::from_millis(300)));
+    let one_way = async { tokio::time::timeout(Duration::from_millis(300), connection.open_uni()).await };
+    assert!(runtime.block_on(one_way).is_err());
+    wire.alive();
+}
+
+#[test]
 fn large_messages_come_through_whole_and_in_order() {
     let (_node, authority, at) = node(&[]);
     let client = Setup::new(&authority.file, None);
