@@ -28,6 +28,7 @@ test: ## every test: units, sockets, the release, real clients, several hosts
 	@tools/test.sh all
 
 test-rust: ## units and sockets only
+	@tools/setup.sh rust
 	@tools/test.sh rust
 
 test-release: ## what `make release` and `make cluster` promise

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a verb needs and this machine lacks, by package name only. What is there already is left alone.
 #
-# Usage: tools/setup.sh check|clients|lab|bench|test
+# Usage: tools/setup.sh check|rust|clients|lab|bench|test
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/lib.sh
@@ -69,6 +69,7 @@ stop_service() {
 
 case ${1:-} in
 check) deny ;;
+rust) command -v openssl >/dev/null || apt openssl ;;
 clients) clients ;;
 lab) lab ;;
 bench)
@@ -76,5 +77,5 @@ bench)
 	command -v valgrind >/dev/null || apt valgrind
 	;;
 test) clients; lab ;;
-*) die "usage: tools/setup.sh check|clients|lab|bench|test" ;;
+*) die "usage: tools/setup.sh check|rust|clients|lab|bench|test" ;;
 esac

@@ -411,6 +411,7 @@ fn tls_of(from: &settings::ListenerTls, protocol: Protocol) -> Result<ListenerTl
     let quic = protocol == Protocol::Quic;
     Ok(ListenerTls {
         certificates: from.certificates.clone(),
+        password: from.key_password.clone(),
         versions: if quic { vec!["tlsv1.3".to_owned()] } else { from.versions.clone() },
         ciphers: from.ciphers.clone(),
         own_order: from.honor_cipher_order,

@@ -1,5 +1,6 @@
 //! TLS settings of listeners and of the cluster port: files in, `rustls` configurations out.
 
+mod encrypted;
 pub mod listener;
 
 use std::path::{Path, PathBuf};

@@ -18,7 +18,8 @@ use rustls::{
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::{TlsError, chain, key, versions};
+use super::{TlsError, chain, encrypted, key, versions};
+use crate::settings::Secret;
 
 /// What a listener's TLS is made of, as the settings say it. Files are read whenever a configuration is made.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,8 @@ pub struct ListenerTls {
     /// Certificate chains with their keys, PEM. A client that asks for a server by name gets the first one that is
     /// good for that name, every other client the first.
     pub certificates: Vec<(PathBuf, PathBuf)>,
+    /// What opens the keys that are encrypted.
+    pub password: Option<Secret>,
     /// Protocol versions by 4.4's words; empty: 1.2 and 1.3.
     pub versions: Vec<String>,
     /// Cipher suites by the names of OpenSSL or IANA, the preferred one first; empty: all that are spoken.
@@ -103,7 +106,11 @@ impl ListenerTls {
         };
         let mut keys = Vec::new();
         for (certfile, keyfile) in &self.certificates {
-            let certified = CertifiedKey::from_der(chain(certfile)?, key(keyfile)?, &provider);
+            let key = match encrypted::key(keyfile, self.password.as_ref().map(Secret::reveal)) {
+                Some(opened) => opened?,
+                None => key(keyfile)?,
+            };
+            let certified = CertifiedKey::from_der(chain(certfile)?, key, &provider);
             keys.push(Arc::new(certified.map_err(|why| {
                 TlsError::Config(format!("{} and {}: {why}", certfile.display(), keyfile.display()))
             })?));

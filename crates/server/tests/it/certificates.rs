@@ -412,3 +412,26 @@ fn revocation_lists_are_fetched_and_fetched_again() {
     node.start();
     assert!(!comes_in(&node, 2, &clients[0]) && !comes_in(&node, 2, &clients[1]));
 }
+
+#[test]
+fn a_private_key_may_be_protected_by_a_password() {
+    let (mut node, authority) = verifying(&[]);
+    node.stop();
+    let (key, encrypted) = (node.root.join("etc/server-key.pem"), node.root.join("etc/encrypted.pem"));
+    let made = std::process::Command::new("openssl")
+        .args(["pkcs8", "-topk8", "-passout", "pass:opensesame", "-in"])
+        .arg(key)
+        .arg("-out")
+        .arg(&encrypted)
+        .status();
+    assert!(made.unwrap().success());
+    node.set("listener.ssl.external.keyfile", encrypted.to_str().unwrap());
+    node.emqx(&["foreground"]).has("the key is encrypted; set key_password").fails();
+    node.set("listener.ssl.external.key_password", "openbarley");
+    let said = node.emqx(&["foreground"]);
+    said.has("encrypted.pem: key_password does not open it").fails();
+    assert!(!format!("{said:?}").contains("openbarley"));
+    node.set("listener.ssl.external.key_password", "opensesame");
+    node.start();
+    assert!(vouched(&node, 2, &authority.file));
+}

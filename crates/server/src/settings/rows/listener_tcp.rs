@@ -101,8 +101,8 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.ssl.$name.handshake_timeout": Duration = "15s" ships "listener.ssl.external.handshake_timeout = 15s";
     /// How many intermediate certificates a client's chain may have.
     "listener.ssl.$name.depth": Integer = "10";
-    /// The password of the private key.
-    "listener.ssl.$name.key_password": Text => Later("encrypted private keys are not there yet");
+    /// The password of the private key, where that is encrypted (PKCS #8, AES).
+    "listener.ssl.$name.key_password": Text;
     /// The file of Diffie-Hellman parameters.
     "listener.ssl.$name.dhfile": Text => NoEffect("finite-field key exchange is not offered");
     /// The file of the private key; as many as `certfile` has, in the same order.
@@ -211,8 +211,8 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.quic.$name.handshake_timeout": Duration = "15s";
     /// How many intermediate certificates a client's chain may have.
     "listener.quic.$name.depth": Integer = "10";
-    /// The password of the private key.
-    "listener.quic.$name.key_password": Text => Later("encrypted private keys are not there yet");
+    /// The password of the private key, where that is encrypted (PKCS #8, AES).
+    "listener.quic.$name.key_password": Text;
     /// The file of Diffie-Hellman parameters.
     "listener.quic.$name.dhfile": Text => NoEffect("finite-field key exchange is not offered");
     /// The file of the private key; as many as `certfile` has, in the same order.

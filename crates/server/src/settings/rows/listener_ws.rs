@@ -155,8 +155,8 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.wss.$name.dhfile": Text => NoEffect("finite-field key exchange is not offered");
     /// How many intermediate certificates a client's chain may have.
     "listener.wss.$name.depth": Integer = "10";
-    /// The password of the private key.
-    "listener.wss.$name.key_password": Text => Later("encrypted private keys are not there yet");
+    /// The password of the private key, where that is encrypted (PKCS #8, AES).
+    "listener.wss.$name.key_password": Text;
     /// Whether the certificate of the other side is verified: verify_peer or verify_none.
     "listener.wss.$name.verify": Atom;
     /// Whether a client without a certificate is refused, where it is verified.
