@@ -38,7 +38,6 @@ pub struct ConnInfo {
 /// What is known of a client's latest connection, for those who ask.
 #[derive(Clone, Debug)]
 pub(crate) struct Info {
-    pub(crate) username: Option<Box<str>>,
     pub(crate) version: Version,
     pub(crate) is_bridge: bool,
     pub(crate) peer: Peer,
@@ -50,6 +49,14 @@ pub(crate) struct Info {
     /// 0: it is connected, or was never.
     pub(crate) disconnected_at: u64,
     pub(crate) counts: Counts,
+}
+
+/// What many clients do not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Names {
+    pub(crate) username: Option<Box<str>>,
+    /// The zone's mountpoint for this client.
+    pub(crate) mount: Option<Box<str>>,
 }
 
 /// An address and a port in 20 bytes, where [`SocketAddr`] takes 32: without the scope of IPv6.
@@ -223,7 +230,7 @@ pub(crate) struct Client {
     pub(crate) info: Box<Info>,
     pub(crate) expiry: u32,
     pub(crate) will: Option<Box<Will>>,
-    pub(crate) mount: Option<Box<str>>,
+    pub(crate) names: Option<Box<Names>>,
     pub(crate) subscriptions: Option<Set<Subscription>>,
     pub(crate) mailbox: Mailbox,
     pub(crate) publishing: Option<Box<Publishing>>,
@@ -237,11 +244,20 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    pub(crate) fn username(&self) -> Option<&str> {
+        self.names.as_ref()?.username.as_deref()
+    }
+
+    /// What stands before each of its topics; mostly nothing.
+    pub(crate) fn mount(&self) -> &str {
+        self.names.as_ref().and_then(|names| names.mount.as_deref()).unwrap_or_default()
+    }
+
     /// Who it is, as far as rules are concerned.
     pub(crate) fn who(&self) -> Who<'_> {
         Who {
             client_id: &self.id,
-            username: self.info.username.as_deref(),
+            username: self.username(),
             peer: self.info.peer.into(),
             no_match: self.zone.acl_no_match,
         }

@@ -82,6 +82,6 @@ impl Shard {
 impl Client {
     /// A topic or filter without the mountpoint that was set before it.
     fn unmounted<'a>(&self, topic: &'a str) -> &'a str {
-        self.mount.as_deref().and_then(|mount| topic.strip_prefix(mount)).unwrap_or(topic)
+        topic.strip_prefix(self.mount()).unwrap_or(topic)
     }
 }

@@ -116,7 +116,7 @@ impl Shard {
     /// Ends all clients that are meant, and their sessions; those that wait for a session are refused.
     pub fn ban(&mut self, is_meant: impl Fn(&Identified<'_>) -> bool, now: Now, fx: &mut impl Effects) {
         let meant = |client: &Client| {
-            let (client_id, username) = (&*client.id, client.info.username.as_deref());
+            let (client_id, username) = (&*client.id, client.username());
             is_meant(&Identified { client_id, username, peer: client.info.peer.into() })
         };
         let meant: Vec<_> =
@@ -222,13 +222,13 @@ fn client_info(client: &Client) -> ClientInfo {
     };
     ClientInfo {
         client_id: client.id.to_string(),
-        username: info.username.as_deref().map(str::to_owned),
+        username: client.username().map(str::to_owned),
         proto_name: info.version.name(),
         proto_ver: info.version.level(),
         peer: info.peer.into(),
         listener: info.listener.to_string(),
         zone: zone.name.clone(),
-        mountpoint: client.mount.as_deref().unwrap_or_default().to_owned(),
+        mountpoint: client.mount().to_owned(),
         is_bridge: info.is_bridge,
         connected: matches!(client.life, Life::Open { .. }),
         created_at: info.created_at,

@@ -11,7 +11,7 @@ use mqtt::topic::has_wildcard;
 use mqtt::{MessageRef, Now, Properties, Property, Reason, Version};
 
 use super::Shard;
-use crate::client::{Client, ConnInfo, Counts, Fetching, Info, Life, NEVER, Waiting, Will};
+use crate::client::{Client, ConnInfo, Counts, Fetching, Info, Life, NEVER, Names, Waiting, Will};
 use crate::effects::{Cause, ConnId, Effects, Event};
 use crate::kept::Told;
 use crate::mailbox::Mailbox;
@@ -70,7 +70,7 @@ impl Shard {
             info: Box::new(info_of(connect, &info, fx)),
             expiry: 0,
             will: None,
-            mount: None,
+            names: None,
             subscriptions: None,
             mailbox: Mailbox::default(),
             publishing: None,
@@ -193,14 +193,15 @@ impl Shard {
         let id = client.id.clone();
         self.openings += 1;
         client.opening = self.openings;
-        client.mount = mount(connect, info);
+        client.names = names(connect, info).map(Box::new);
         // It may have another user name and address than before.
         client.rights = Default::default();
         client.decided = None;
         client.expiry = expiry_secs(connect, info);
-        client.will = will_of(connect, client.mount.as_deref(), &id, epoch).map(Box::new);
+        client.will = will_of(connect, client.mount(), &id, epoch).map(Box::new);
+        let mount = client.names.as_ref().and_then(|names| names.mount.as_deref()).unwrap_or_default();
         let Life::Open { session, .. } = &mut client.life else { return };
-        session.set_mount(client.mount.as_deref().unwrap_or_default());
+        session.set_mount(mount);
         let assigned = info.assigned.then_some(&*info.client_id);
         session.connack(connect, &info.zone.limits(), present, assigned, client.expiry, fx.out(conn));
         session.resend(epoch, fx.out(conn));
@@ -384,16 +385,17 @@ fn expiry_secs(connect: &Connect<'_>, info: &ConnInfo) -> u32 {
     u32::try_from(info.zone.session_expiry_interval.as_secs()).unwrap_or(NEVER)
 }
 
-/// The zone's mountpoint for this client.
-fn mount(connect: &Connect<'_>, info: &ConnInfo) -> Option<Box<str>> {
-    let mount = info.zone.mountpoint.as_deref().filter(|m| !m.is_empty())?;
-    let mount = mount.replace("%c", &info.client_id);
-    Some(connect.username.map_or_else(|| mount.clone(), |user| mount.replace("%u", user)).into())
+fn names(connect: &Connect<'_>, info: &ConnInfo) -> Option<Names> {
+    let mount = info.zone.mountpoint.as_deref().filter(|m| !m.is_empty()).map(|mount| {
+        let mount = mount.replace("%c", &info.client_id);
+        connect.username.map_or_else(|| mount.clone(), |user| mount.replace("%u", user)).into()
+    });
+    let username = connect.username.map(Into::into);
+    (mount.is_some() || username.is_some()).then_some(Names { username, mount })
 }
 
 fn info_of(connect: &Connect<'_>, info: &ConnInfo, fx: &impl Effects) -> Info {
     Info {
-        username: connect.username.map(Into::into),
         version: connect.version,
         is_bridge: connect.bridge,
         peer: info.peer.into(),
@@ -408,12 +410,7 @@ fn info_of(connect: &Connect<'_>, info: &ConnInfo, fx: &impl Effects) -> Info {
 }
 
 /// The will as the message that it will be.
-fn will_of(
-    connect: &Connect<'_>,
-    mount: Option<&str>,
-    publisher: &str,
-    created: mqtt::Epoch,
-) -> Option<Will> {
+fn will_of(connect: &Connect<'_>, mount: &str, publisher: &str, created: mqtt::Epoch) -> Option<Will> {
     let will = connect.will.as_ref()?;
     let mut list = Vec::new();
     let (mut delay, mut expiry) = (0, None);
@@ -425,7 +422,7 @@ fn will_of(
             _ => {}
         }
     }
-    let topic = format!("{}{}", mount.unwrap_or_default(), will.topic);
+    let topic = format!("{mount}{}", will.topic);
     let message = MessageRef {
         topic: &topic,
         payload: will.payload,

@@ -47,9 +47,9 @@ impl Shard {
             .unwrap_or_else(|| Box::new(Publishing { token: self.rng.next(), ..Publishing::default() }));
         let mut mounted = std::mem::take(&mut self.topic);
         mounted.clear();
-        let topic = match &client.mount {
-            None => &*published.topic,
-            Some(mount) => {
+        let topic = match client.mount() {
+            "" => &*published.topic,
+            mount => {
                 mounted.push_str(mount);
                 mounted.push_str(&published.topic);
                 &mounted

@@ -273,7 +273,7 @@ impl Shard {
 
     /// Group and filter with the client's mountpoint before the filter.
     pub(super) fn mounted(&self, slot: u32, subscribed: Subscribed<'_>) -> (Option<String>, String) {
-        let mount = self.clients[slot as usize].mount.as_deref().unwrap_or_default();
+        let mount = self.clients[slot as usize].mount();
         let filter = format!("{mount}{}", subscribed.filter());
         match subscribed {
             Subscribed::Shared { group, .. } => (Some(group.to_owned()), filter),

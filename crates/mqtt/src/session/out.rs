@@ -21,8 +21,6 @@ pub struct Out {
     /// How many bytes at the front of `small` have been written.
     written: usize,
     large: Option<Box<Large>>,
-    /// Bytes that have not been written.
-    waiting: usize,
     close: Option<Close>,
 }
 
@@ -33,6 +31,8 @@ struct Large {
     payloads: VecDeque<(usize, Message)>,
     /// Bytes of the first one that have been written.
     written: usize,
+    /// Bytes of all that have not.
+    waiting: usize,
 }
 
 /// Why a connection ends.
@@ -62,7 +62,6 @@ impl Out {
             self.small.truncate(before);
             return false;
         }
-        self.waiting += count;
         true
     }
 
@@ -76,17 +75,16 @@ impl Out {
         if self.close.is_some() {
             return;
         }
-        let before = self.small.len();
         head(&mut self.small);
         match message {
             Some(message) if payload.len() >= LARGE_PAYLOAD_BYTES => {
                 let place = self.small.len();
-                self.large.get_or_insert_default().payloads.push_back((place, message.clone()));
-                self.waiting += payload.len();
+                let large = self.large.get_or_insert_default();
+                large.payloads.push_back((place, message.clone()));
+                large.waiting += payload.len();
             }
             _ => self.small.extend_from_slice(payload),
         }
-        self.waiting += self.small.len() - before;
     }
 
     /// Ends the connection after what has been put out. The first cause stays.
@@ -101,12 +99,12 @@ impl Out {
 
     /// Whether everything has been written.
     pub fn is_empty(&self) -> bool {
-        self.waiting == 0
+        self.len() == 0
     }
 
     /// Bytes that have not been written.
     pub fn len(&self) -> usize {
-        self.waiting
+        self.small.len() - self.written + self.large.as_ref().map_or(0, |large| large.waiting)
     }
 
     /// The next pieces to write, none of them empty; says how many there are.
@@ -135,9 +133,9 @@ impl Out {
 
     /// Forgets that many bytes, which have been written. Buffers go when nothing is left in them.
     pub fn advance(&mut self, count: usize) {
-        let mut left = count.min(self.waiting);
-        self.waiting -= left;
-        if self.waiting == 0 {
+        let waiting = self.len();
+        let mut left = count.min(waiting);
+        if left == waiting {
             self.small = Vec::new();
             self.written = 0;
             self.large = None;
@@ -154,6 +152,7 @@ impl Out {
             let payload = left.min(message.payload().len() - large.written);
             left -= payload;
             large.written += payload;
+            large.waiting -= payload;
             if self.written < *place || large.written < message.payload().len() {
                 break;
             }
@@ -186,7 +185,8 @@ impl Out {
     /// Everything has been written: takes the buffer back. It comes cleared.
     pub fn written_whole(&mut self) -> Vec<u8> {
         let mut buffer = std::mem::take(&mut self.small);
-        self.advance(self.waiting);
+        self.written = 0;
+        self.large = None;
         buffer.clear();
         buffer
     }
@@ -198,7 +198,7 @@ impl Out {
 
     /// All bytes that have not been written, copied: for tests and for made-up networks.
     pub fn take_bytes(&mut self) -> Vec<u8> {
-        let mut all = Vec::with_capacity(self.waiting);
+        let mut all = Vec::with_capacity(self.len());
         for piece in self.waiting_pieces() {
             all.extend_from_slice(piece);
         }

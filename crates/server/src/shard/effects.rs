@@ -23,6 +23,8 @@ const SPARE_BYTES_MAX: usize = 64 << 10;
 
 /// Marks tickets of holds; the machine counts its own from 1.
 const HOLD: u64 = 1 << 63;
+/// Their numbers go round.
+const HOLDS_MAX: u32 = (1 << 31) - 1;
 
 /// How long claims of client ids and news of clients may wait for more of their kind, in milliseconds; and
 /// how many of them.
@@ -63,7 +65,7 @@ pub struct Fx {
     pub(super) batches: Vec<Vec<u8>>,
     pub(super) notes: Vec<Note>,
     handed_over_at: Now,
-    holds: u64,
+    holds: u32,
     pub(super) traffic: Traffic,
 }
 
@@ -78,8 +80,8 @@ pub struct Output {
     pub(super) paused: bool,
     /// Nothing is read from it before: it sent too fast, or more than there is memory for.
     pub(super) rests_until: Now,
-    /// Nothing is sent until this has been answered.
-    pub(super) hold: Option<Ticket>,
+    /// Nothing is sent until the hold of this number has been answered; 0: there is none.
+    pub(super) hold: u32,
     /// Messages that it may have passed on, where that has limits.
     pub(super) quota: Option<Box<Quota>>,
 }
@@ -124,9 +126,10 @@ impl Fx {
         if !self.shared.has_peers.load(Ordering::Relaxed) {
             return;
         }
-        self.holds += 1;
-        let ticket = Ticket(HOLD | self.holds << 32 | u64::from(conn.0));
-        self.mark(conn).hold = Some(ticket);
+        self.holds = self.holds % HOLDS_MAX + 1;
+        let hold = self.holds;
+        let ticket = Ticket(HOLD | u64::from(hold) << 32 | u64::from(conn.0));
+        self.mark(conn).hold = hold;
         self.notes.push(Note::Routes { extent: Extent::Cluster, ticket });
     }
 
@@ -136,8 +139,9 @@ impl Fx {
             return false;
         }
         let conn = ConnId(ticket.0 as u32);
-        if self.outs.get(conn.0 as usize).is_some_and(|output| output.hold == Some(ticket)) {
-            self.mark(conn).hold = None;
+        let hold = (ticket.0 >> 32) as u32 & HOLDS_MAX;
+        if self.outs.get(conn.0 as usize).is_some_and(|output| output.hold == hold) {
+            self.mark(conn).hold = 0;
         }
         true
     }

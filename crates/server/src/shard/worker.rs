@@ -526,7 +526,7 @@ impl Worker {
             conn.ready = true;
             self.ready.push(at);
         }
-        if output.hold.is_some() && output.ended.is_none() {
+        if output.hold > 0 && output.ended.is_none() {
             // `release` comes back to it.
             return;
         }
