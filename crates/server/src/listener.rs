@@ -40,6 +40,8 @@ pub struct Listener {
     pub handshake_limit: Duration,
     /// How long a client may take from then until its CONNECT has come whole.
     pub greeting_limit: Duration,
+    /// How long a client may take nothing of what is sent to it; `None`: for ever.
+    pub send_limit: Option<Duration>,
     pub zone: Arc<Zone>,
     /// What certificates say of its clients.
     pub identity: Identity,

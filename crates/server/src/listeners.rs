@@ -368,6 +368,7 @@ fn listener(
         proxy_limit: from.proxy_protocol,
         handshake_limit: from.tls.as_ref().map_or(from.zone.idle_timeout, |tls| tls.handshake_timeout),
         greeting_limit: from.zone.idle_timeout,
+        send_limit: from.send_timeout_close.then_some(from.send_timeout),
         pace: Pace {
             messages: from.zone.conn_messages_in.or(from.zone.publish_limit),
             bytes: [from.zone.conn_bytes_in, from.rate_limit],

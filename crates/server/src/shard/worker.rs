@@ -3,6 +3,7 @@
 mod arrivals;
 mod greet;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +74,11 @@ pub struct Worker {
     /// Connections that are not read for a while, and until when.
     resting: Vec<(Now, u32)>,
     swept_at: Now,
+    /// Some connection may wait for its CONNECT, or for its end. Looked up anew at each sweep, as looking through all of
+    /// them costs more than a turn.
+    unsettled: bool,
+    /// Connections that take no more output, and since when.
+    stuck: BTreeMap<u32, Now>,
     flapping: Flapping,
     /// Passwords given to be compared.
     checks: u64,
@@ -108,6 +114,8 @@ impl Worker {
             ready: Vec::new(),
             resting: Vec::new(),
             swept_at: Now(0),
+            unsettled: false,
+            stuck: BTreeMap::new(),
             flapping: Flapping::default(),
             checks: 0,
             stopping: false,
@@ -146,7 +154,7 @@ impl Worker {
     }
 
     fn needs_sweep(&self) -> bool {
-        self.listeners.iter().any(|(_, l)| l.2) || self.conns.iter().any(|(_, c)| c.phase != Phase::Open)
+        self.unsettled || !self.stuck.is_empty() || self.listeners.iter().any(|(_, l)| l.2)
     }
 
     /// One turn: everything that has come, then everything that has to go out. `true`: there is more.
@@ -267,6 +275,7 @@ impl Worker {
                     let Some(conn) = self.conns.get_mut(token) else { continue };
                     if event.is_writable() && conn.blocked {
                         conn.blocked = false;
+                        self.stuck.remove(&(token as u32));
                         self.fx.dirty_again(token as u32);
                     }
                     // The end may come with the last bytes, and no event says it again.
@@ -491,15 +500,21 @@ impl Worker {
 
     /// The client has ended the stream, or it broke.
     fn lost(&mut self, at: u32, now: Now) {
+        self.give_up(at, "tcp_closed", now);
+    }
+
+    /// The connection ends without another word.
+    fn give_up(&mut self, at: u32, cause: &'static str, now: Now) {
         let Some(conn) = self.conns.get(at as usize) else { return };
         if conn.phase == Phase::Open {
             self.shard.closed(ConnId(at), now, &mut self.fx);
         }
-        self.remove(at, "tcp_closed");
+        self.remove(at, cause);
     }
 
     fn remove(&mut self, at: u32, cause: &'static str) {
         if let Some(conn) = self.conns.try_remove(at as usize) {
+            self.stuck.remove(&at);
             let output = self.fx.output(ConnId(at));
             let cause = output.ended.map_or(cause, |ended| ended.word());
             output.out = Out::default();
@@ -538,6 +553,9 @@ impl Worker {
         self.fx.give_back(spare);
         self.fx.traffic.bytes_sent += (before - left) as u64;
         let conn = &mut self.conns[at as usize];
+        if conn.blocked && conn.listener.send_limit.is_some() {
+            self.stuck.entry(at).or_insert(now);
+        }
         if left > SLOW_BYTES {
             conn.slow = true;
         } else if left < SLOW_BYTES / 2 && (conn.slow || before > SLOW_BYTES) {
@@ -552,6 +570,7 @@ impl Worker {
             Flushed::Broken => self.lost(at, now),
             Flushed::Blocked | Flushed::Whole if ended && conn.phase == Phase::Open => {
                 conn.phase = Conn::closing(now.plus(LINGER_MS));
+                self.unsettled = true;
                 if flushed == Flushed::Whole {
                     conn.stream.finish();
                 }
@@ -561,9 +580,28 @@ impl Worker {
         }
     }
 
-    /// Ends connections that say nothing before their CONNECT or after their end.
+    /// Ends connections that say nothing before their CONNECT or after their end, and those that take nothing.
     fn sweep(&mut self, now: Now) {
         self.swept_at = now;
+        if std::mem::take(&mut self.unsettled) {
+            self.end_late(now);
+        }
+        let conns = &self.conns;
+        let deaf = self.stuck.iter().filter(|(at, since)| {
+            let limit = conns.get(**at as usize).and_then(|conn| conn.listener.send_limit);
+            limit.is_some_and(|limit| u128::from(now.since(**since)) >= limit.as_millis())
+        });
+        let deaf: Vec<u32> = deaf.map(|(at, _)| *at).collect();
+        for at in deaf {
+            self.give_up(at, "send_timeout", now);
+        }
+        let paused: Vec<usize> = self.listeners.iter().filter(|(_, l)| l.2).map(|(at, _)| at).collect();
+        for at in paused {
+            self.accept(at, now);
+        }
+    }
+
+    fn end_late(&mut self, now: Now) {
         let late: Vec<(u32, &'static str)> = self
             .conns
             .iter()
@@ -578,10 +616,7 @@ impl Worker {
         for (at, cause) in late {
             self.remove(at, cause);
         }
-        let paused: Vec<usize> = self.listeners.iter().filter(|(_, l)| l.2).map(|(at, _)| at).collect();
-        for at in paused {
-            self.accept(at, now);
-        }
+        self.unsettled = self.conns.iter().any(|(_, conn)| conn.phase != Phase::Open);
     }
 
     /// The machine, and its driver's effects, for whoever was sent here to ask or to change something.

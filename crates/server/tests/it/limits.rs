@@ -391,3 +391,35 @@ fn whoever_connects_from_an_address_that_is_denied_is_closed() {
     let at = SocketAddr::from(([127, 0, 0, 1], node.port(3)));
     Wire::on(crate::carriers::Web::upgrade(std::net::TcpStream::connect(at).unwrap())).login("c");
 }
+
+#[test]
+fn a_client_that_takes_nothing_for_too_long_is_closed() {
+    let mut node = Node::new();
+    for listener in ["tcp.external", "tcp.internal"] {
+        node.set(&format!("listener.{listener}.send_timeout"), "1s");
+        node.set(&format!("listener.{listener}.sndbuf"), "64KB");
+        node.set(&format!("listener.{listener}.max_conn_rate"), "1000");
+    }
+    node.set("listener.tcp.internal.send_timeout_close", "off");
+    node.start();
+    let inside = SocketAddr::from(([127, 0, 0, 1], node.port(1)));
+    let [mut deaf, mut kept] = [("deaf", node.mqtt()), ("kept", inside)].map(|(id, at)| {
+        let mut wire = Wire::v3(at, id);
+        wire.send("82 * 0001 't' 00").gets("90 03 0001 00");
+        wire
+    });
+    let mut writer = Wire::v3(node.mqtt(), "writer");
+    let payload = "x".repeat(60_000);
+    let from = Instant::now();
+    until("the deaf one is closed", || {
+        writer.send(&format!("30 * 't' \"{payload}\"")).alive();
+        node.ctl(&["listeners"]).ok().contains("{send_timeout,1}")
+    });
+    assert!(from.elapsed() >= Duration::from_secs(1));
+    // What the kernel had taken comes, and then the end.
+    while !deaf.packet().is_empty() {}
+    // Whoever reads on is not ended, however much there is; nor is anybody where the listener says so.
+    assert!(kept.packet().len() > 60_000);
+    assert!(node.ctl(&["clients", "list"]).ok().contains("Client(kept,"));
+    writer.alive();
+}

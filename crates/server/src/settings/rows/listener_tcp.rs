@@ -31,10 +31,10 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.tcp.$name.peer_cert_as_clientid": OneOf["cn"];
     /// How many connections may wait to be accepted.
     "listener.tcp.$name.backlog": Integer = "1024" ships "listener.tcp.external.backlog = 1024" "listener.tcp.internal.backlog = 512";
-    /// How long a client may refuse to take what is sent to it.
-    "listener.tcp.$name.send_timeout": Duration = "15s" ships "listener.tcp.external.send_timeout = 15s" "listener.tcp.internal.send_timeout = 5s" => Later("a client that does not read is bounded by its queue, not by a time yet");
+    /// How long a client may take nothing of what is sent to it.
+    "listener.tcp.$name.send_timeout": Duration = "15s" ships "listener.tcp.external.send_timeout = 15s" "listener.tcp.internal.send_timeout = 5s";
     /// Whether a client that exceeds that time is closed.
-    "listener.tcp.$name.send_timeout_close": Flag = "on" ships "listener.tcp.external.send_timeout_close = on" "listener.tcp.internal.send_timeout_close = on" => Later("a client that does not read is bounded by its queue, not by a time yet");
+    "listener.tcp.$name.send_timeout_close": Flag = "on" ships "listener.tcp.external.send_timeout_close = on" "listener.tcp.internal.send_timeout_close = on";
     /// The kernel's receive buffer of a socket.
     "listener.tcp.$name.recbuf": ByteSize ships "listener.tcp.internal.recbuf = 64KB";
     /// The kernel's send buffer of a socket.
@@ -72,10 +72,10 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.ssl.$name.proxy_protocol_timeout": Duration;
     /// How many connections may wait to be accepted.
     "listener.ssl.$name.backlog": Integer = "1024";
-    /// How long a client may refuse to take what is sent to it.
-    "listener.ssl.$name.send_timeout": Duration = "15s" => Later("a client that does not read is bounded by its queue, not by a time yet");
+    /// How long a client may take nothing of what is sent to it.
+    "listener.ssl.$name.send_timeout": Duration = "15s";
     /// Whether a client that exceeds that time is closed.
-    "listener.ssl.$name.send_timeout_close": Flag = "on" => Later("a client that does not read is bounded by its queue, not by a time yet");
+    "listener.ssl.$name.send_timeout_close": Flag = "on";
     /// The kernel's receive buffer of a socket.
     "listener.ssl.$name.recbuf": ByteSize ships "listener.ssl.external.recbuf = 4KB";
     /// The kernel's send buffer of a socket.
@@ -182,10 +182,10 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.quic.$name.proxy_protocol_timeout": Duration => NoEffect("load balancers announce nothing before QUIC");
     /// How many connections may wait to be accepted.
     "listener.quic.$name.backlog": Integer = "1024" => NoEffect("whoever has to wait tries again by itself");
-    /// How long a client may refuse to take what is sent to it.
-    "listener.quic.$name.send_timeout": Duration = "15s" => Later("a client that does not read is bounded by its queue, not by a time yet");
+    /// How long a client may take nothing of what is sent to it.
+    "listener.quic.$name.send_timeout": Duration = "15s";
     /// Whether a client that exceeds that time is closed.
-    "listener.quic.$name.send_timeout_close": Flag = "on" => Later("a client that does not read is bounded by its queue, not by a time yet");
+    "listener.quic.$name.send_timeout_close": Flag = "on";
     /// The kernel's receive buffer of a socket.
     "listener.quic.$name.recbuf": ByteSize;
     /// The kernel's send buffer of a socket.

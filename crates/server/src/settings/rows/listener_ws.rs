@@ -39,10 +39,10 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.ws.$name.proxy_protocol_timeout": Duration;
     /// How many connections may wait to be accepted.
     "listener.ws.$name.backlog": Integer = "1024" ships "listener.ws.external.backlog = 1024";
-    /// How long a client may refuse to take what is sent to it.
-    "listener.ws.$name.send_timeout": Duration = "15s" ships "listener.ws.external.send_timeout = 15s" => Later("a client that does not read is bounded by its queue, not by a time yet");
+    /// How long a client may take nothing of what is sent to it.
+    "listener.ws.$name.send_timeout": Duration = "15s" ships "listener.ws.external.send_timeout = 15s";
     /// Whether a client that exceeds that time is closed.
-    "listener.ws.$name.send_timeout_close": Flag = "on" ships "listener.ws.external.send_timeout_close = on" => Later("a client that does not read is bounded by its queue, not by a time yet");
+    "listener.ws.$name.send_timeout_close": Flag = "on" ships "listener.ws.external.send_timeout_close = on";
     /// The kernel's receive buffer of a socket.
     "listener.ws.$name.recbuf": ByteSize;
     /// The kernel's send buffer of a socket.
@@ -120,10 +120,10 @@ pub(super) const ROWS: &[Row] = settings! {
     "listener.wss.$name.proxy_protocol_timeout": Duration;
     /// How many connections may wait to be accepted.
     "listener.wss.$name.backlog": Integer = "1024" ships "listener.wss.external.backlog = 1024";
-    /// How long a client may refuse to take what is sent to it.
-    "listener.wss.$name.send_timeout": Duration = "15s" ships "listener.wss.external.send_timeout = 15s" => Later("a client that does not read is bounded by its queue, not by a time yet");
+    /// How long a client may take nothing of what is sent to it.
+    "listener.wss.$name.send_timeout": Duration = "15s" ships "listener.wss.external.send_timeout = 15s";
     /// Whether a client that exceeds that time is closed.
-    "listener.wss.$name.send_timeout_close": Flag = "on" ships "listener.wss.external.send_timeout_close = on" => Later("a client that does not read is bounded by its queue, not by a time yet");
+    "listener.wss.$name.send_timeout_close": Flag = "on" ships "listener.wss.external.send_timeout_close = on";
     /// The kernel's receive buffer of a socket.
     "listener.wss.$name.recbuf": ByteSize;
     /// The kernel's send buffer of a socket.

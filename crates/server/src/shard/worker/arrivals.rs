@@ -91,6 +91,7 @@ impl Worker {
             hung_up: false,
             paced: None,
         });
+        self.unsettled = true;
         self.fx.open(ConnId(at));
         self.ready.push(at);
         Some(at)

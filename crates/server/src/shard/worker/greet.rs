@@ -21,6 +21,7 @@ impl Worker {
             Greeting::More => None,
             Greeting::Elsewhere(shard) => {
                 let conn = self.conns.remove(at as usize);
+                self.stuck.remove(&at);
                 self.move_home(conn, bytes.to_vec(), shard);
                 None
             }
@@ -105,6 +106,7 @@ impl Worker {
         self.fx.output(ConnId(at)).out = out;
         self.fx.refuse(ConnId(at), reason);
         conn.phase = Conn::closing(now.plus(LINGER_MS));
+        self.unsettled = true;
     }
 
     fn ban_flapping(&mut self, client_id: &str, policy: FlappingPolicy) {
