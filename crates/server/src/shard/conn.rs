@@ -17,7 +17,7 @@ use crate::stream::Stream;
 /// Pieces of output that one system call takes.
 const PIECES_MAX: usize = 64;
 /// Bytes that a closing connection may still send before it is cut.
-const LINGER_BYTES: usize = 256 << 10;
+const LINGER_BYTES: u32 = 256 << 10;
 
 /// A connection from its accept to its end.
 pub struct Conn {
@@ -25,15 +25,9 @@ pub struct Conn {
     /// Bytes of a packet that has not come whole. Empty, and without room of its own, when idle.
     pub partial: Vec<u8>,
     pub phase: Phase,
-    /// How far its password has been compared.
-    pub check: Check,
     /// Which version its packets are of, once that is known.
     pub version: Version,
-    /// Where the client connects from, as the socket or the PROXY header says.
-    pub peer: SocketAddr,
     pub listener: Arc<Listener>,
-    /// What its certificate calls it, until it has come in.
-    pub names: Option<Arc<Names>>,
     /// The stream said that it takes no more for now; it will say when it does again.
     pub blocked: bool,
     /// Much of its output waits.
@@ -60,14 +54,57 @@ pub enum Check {
 }
 
 /// Where a connection stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The CONNECT has not come whole; the connection ends at that time.
-    Greeting { awaits: Awaits, give_up_at: Now },
+    /// The CONNECT has not come whole.
+    Greeting(Box<Newcomer>),
     /// The shard knows it.
     Open,
     /// The last bytes are on their way; what still comes is thrown away.
-    Closing { give_up_at: Now, bytes_left: usize },
+    Closing { give_up_at: Now, bytes_left: u32 },
+}
+
+/// What is known of a client until it has come in.
+pub struct Newcomer {
+    pub awaits: Awaits,
+    /// The connection ends then.
+    pub give_up_at: Now,
+    /// Where the client connects from, as the socket or the PROXY header says.
+    pub peer: SocketAddr,
+    /// What its certificate calls it.
+    pub names: Option<Arc<Names>>,
+    /// How far its password has been compared.
+    pub check: Check,
+}
+
+impl Newcomer {
+    /// The first thing that a stream has to say is waited for from now on.
+    pub fn new(
+        stream: &mut Stream,
+        listener: &Listener,
+        peer: SocketAddr,
+        names: Option<Arc<Names>>,
+        now: Now,
+    ) -> Box<Newcomer> {
+        let awaits = Awaits::first(stream);
+        Box::new(Newcomer {
+            awaits,
+            give_up_at: awaits.limit(now, listener),
+            peer,
+            names,
+            check: Check::None,
+        })
+    }
+
+    /// That is waited for now.
+    pub fn await_now(&mut self, awaits: Awaits, listener: &Listener, now: Now) {
+        self.awaits = awaits;
+        self.give_up_at = awaits.limit(now, listener);
+    }
+
+    /// A password of it is being compared: what it has sent waits.
+    pub fn is_checked(&self) -> bool {
+        matches!(self.check, Check::Going(_))
+    }
 }
 
 /// What a connection has to say next before the machine knows it.
@@ -93,14 +130,14 @@ impl Awaits {
         }
     }
 
-    /// The phase in which that is waited for.
-    pub fn phase(self, now: Now, listener: &Listener) -> Phase {
+    /// Until when that is waited for.
+    fn limit(self, now: Now, listener: &Listener) -> Now {
         let limit = match self {
             Awaits::Announcement => listener.proxy_limit.unwrap_or_default(),
             Awaits::Handshake => listener.handshake_limit,
             Awaits::Connect => listener.greeting_limit,
         };
-        Phase::Greeting { awaits: self, give_up_at: now.plus(limit.as_millis() as u64) }
+        now.plus(limit.as_millis() as u64)
     }
 
     /// Why it ends when that did not come in time.
@@ -140,32 +177,44 @@ impl Conn {
         let needed = self.partial.len() + bytes.len();
         if needed > self.partial.capacity() {
             let doubled = 2 * self.partial.capacity();
-            let most = if self.phase == Phase::Open { doubled } else { CONNECT_BYTES_MAX };
+            let most = if self.is_open() { doubled } else { CONNECT_BYTES_MAX };
             let room = needed.max(doubled.min(most));
             self.partial.reserve_exact(room - self.partial.len());
         }
         self.partial.extend_from_slice(bytes);
     }
 
-    /// Once the TLS handshake is through the time for the CONNECT begins.
-    pub fn shook_hands(&mut self, now: Now) {
-        if matches!(self.phase, Phase::Greeting { awaits: Awaits::Handshake, .. })
-            && !self.stream.is_handshaking()
-        {
-            self.phase = Awaits::Connect.phase(now, &self.listener);
-            // A load balancer that has announced a certificate speaks of the client's; the one here may be its own.
-            if self.names.is_none() && self.listener.identity.is_from_certificates() {
-                let certificate = self.stream.peer_certificate();
-                self.names = certificate.map(|der| Arc::new(self.listener.identity.of_certificate(der)));
-            }
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    pub fn is_closing(&self) -> bool {
+        matches!(self.phase, Phase::Closing { .. })
+    }
+
+    /// What is known of the client as long as it has not come in.
+    pub fn newcomer(&mut self) -> Option<&mut Newcomer> {
+        match &mut self.phase {
+            Phase::Greeting(newcomer) => Some(newcomer),
+            Phase::Open | Phase::Closing { .. } => None,
         }
     }
 
-    /// Once the upgrade request of a WebSocket has come it may say where the client is.
-    pub fn upgraded(&mut self) {
+    /// The client has not come in, and has sent something: once the TLS handshake is through the time for the CONNECT
+    /// begins, and once the upgrade request of a WebSocket has come it may say where the client is.
+    pub fn heard(&mut self, now: Now) {
+        let Phase::Greeting(newcomer) = &mut self.phase else { return };
+        if newcomer.awaits == Awaits::Handshake && !self.stream.is_handshaking() {
+            newcomer.await_now(Awaits::Connect, &self.listener, now);
+            // A load balancer that has announced a certificate speaks of the client's; the one here may be its own.
+            if newcomer.names.is_none() && self.listener.identity.is_from_certificates() {
+                let certificate = self.stream.peer_certificate();
+                newcomer.names = certificate.map(|der| Arc::new(self.listener.identity.of_certificate(der)));
+            }
+        }
         if let Some(forwarded) = self.stream.forwarded() {
-            self.peer.set_ip(forwarded.address.unwrap_or(self.peer.ip()));
-            self.peer.set_port(forwarded.port.unwrap_or(self.peer.port()));
+            newcomer.peer.set_ip(forwarded.address.unwrap_or(newcomer.peer.ip()));
+            newcomer.peer.set_port(forwarded.port.unwrap_or(newcomer.peer.port()));
         }
     }
 

@@ -17,7 +17,7 @@ use mqtt::session::{Out, refuse};
 use mqtt::{Now, Reason, Version};
 use slab::Slab;
 
-use super::conn::{Awaits, Check, Conn, Flushed, Phase};
+use super::conn::{Awaits, Check, Conn, Flushed, Newcomer, Phase};
 use super::effects::{Fx, Traffic};
 use super::flapping::{Flapping, FlappingPolicy};
 use super::greeting::{self, CONNECT_BYTES_MAX, Greeting};
@@ -356,7 +356,8 @@ impl Worker {
 
     fn read(&mut self, at: u32, now: Now) {
         let Some(conn) = self.conns.get_mut(at as usize) else { return };
-        if self.fx.output(ConnId(at)).paused || matches!(conn.check, Check::Going(_)) {
+        if self.fx.output(ConnId(at)).paused || conn.newcomer().is_some_and(|newcomer| newcomer.is_checked())
+        {
             // The machine, or whoever compares passwords, says when it goes on.
             conn.ready = false;
             conn.held = true;
@@ -370,7 +371,7 @@ impl Worker {
             self.process_partial(at, now);
         }
         let Some(conn) = self.conns.get_mut(at as usize) else { return };
-        if matches!(conn.phase, Phase::Greeting { awaits: Awaits::Announcement, .. })
+        if conn.newcomer().is_some_and(|newcomer| newcomer.awaits == Awaits::Announcement)
             && !self.announced(at, now)
         {
             return;
@@ -378,10 +379,7 @@ impl Worker {
         let Some(conn) = self.conns.get_mut(at as usize) else { return };
         let mut scratch = std::mem::take(&mut self.scratch);
         let outcome = conn.stream.read(&mut scratch);
-        conn.shook_hands(now);
-        if matches!(conn.phase, Phase::Greeting { .. }) {
-            conn.upgraded();
-        }
+        conn.heard(now);
         match outcome {
             Ok(0) => {
                 conn.ready = false;
@@ -399,9 +397,9 @@ impl Worker {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => conn.ready = false,
             Err(_) => {
                 conn.ready = false;
-                match conn.phase {
-                    Phase::Greeting { awaits, .. } => self.remove(at, awaits.wrong()),
-                    _ => self.lost(at, now),
+                match conn.newcomer().map(|newcomer| newcomer.awaits.wrong()) {
+                    Some(cause) => self.remove(at, cause),
+                    None => self.lost(at, now),
                 }
             }
         }
@@ -412,7 +410,7 @@ impl Worker {
     fn took(&mut self, at: u32, bytes: &[u8], now: Now) {
         let Some(conn) = self.conns.get_mut(at as usize) else { return };
         if let Phase::Closing { bytes_left, .. } = &mut conn.phase {
-            *bytes_left = bytes_left.saturating_sub(bytes.len());
+            *bytes_left = bytes_left.saturating_sub(bytes.len() as u32);
             if *bytes_left == 0 {
                 self.remove(at, "closing");
             }
@@ -426,7 +424,7 @@ impl Worker {
         let used = self.process(at, bytes, now);
         if let Some(conn) = self.conns.get_mut(at as usize)
             && used < bytes.len()
-            && !matches!(conn.phase, Phase::Closing { .. })
+            && !conn.is_closing()
         {
             conn.partial = bytes[used..].to_vec();
         }
@@ -438,7 +436,7 @@ impl Worker {
         let used = self.process(at, &partial, now);
         if let Some(conn) = self.conns.get_mut(at as usize)
             && used < partial.len()
-            && !matches!(conn.phase, Phase::Closing { .. })
+            && !conn.is_closing()
         {
             conn.partial = if used == 0 { partial } else { partial[used..].to_vec() };
         }
@@ -450,10 +448,10 @@ impl Worker {
         let mut used = 0;
         loop {
             let Some(conn) = self.conns.get_mut(at as usize) else { return bytes.len() };
-            match conn.phase {
+            match &conn.phase {
                 Phase::Closing { .. } => return bytes.len(),
-                Phase::Greeting { .. } if matches!(conn.check, Check::Going(_)) => return used,
-                Phase::Greeting { .. } => match self.greet(at, &bytes[used..], now) {
+                Phase::Greeting(newcomer) if newcomer.is_checked() => return used,
+                Phase::Greeting(_) => match self.greet(at, &bytes[used..], now) {
                     Some(count) => used += count,
                     None => return used,
                 },
@@ -506,7 +504,7 @@ impl Worker {
     /// The connection ends without another word.
     fn give_up(&mut self, at: u32, cause: &'static str, now: Now) {
         let Some(conn) = self.conns.get(at as usize) else { return };
-        if conn.phase == Phase::Open {
+        if conn.is_open() {
             self.shard.closed(ConnId(at), now, &mut self.fx);
         }
         self.remove(at, cause);
@@ -566,9 +564,9 @@ impl Worker {
         }
         let Some(conn) = self.conns.get_mut(at as usize) else { return };
         match flushed {
-            Flushed::Broken if ended || conn.phase != Phase::Open => self.remove(at, "tcp_closed"),
+            Flushed::Broken if ended || !conn.is_open() => self.remove(at, "tcp_closed"),
             Flushed::Broken => self.lost(at, now),
-            Flushed::Blocked | Flushed::Whole if ended && conn.phase == Phase::Open => {
+            Flushed::Blocked | Flushed::Whole if ended && conn.is_open() => {
                 conn.phase = Conn::closing(now.plus(LINGER_MS));
                 self.unsettled = true;
                 if flushed == Flushed::Whole {
@@ -605,18 +603,18 @@ impl Worker {
         let late: Vec<(u32, &'static str)> = self
             .conns
             .iter()
-            .filter_map(|(at, conn)| match conn.phase {
-                Phase::Greeting { awaits, give_up_at } if now >= give_up_at => {
-                    Some((at as u32, awaits.late()))
+            .filter_map(|(at, conn)| match &conn.phase {
+                Phase::Greeting(newcomer) if now >= newcomer.give_up_at => {
+                    Some((at as u32, newcomer.awaits.late()))
                 }
-                Phase::Closing { give_up_at, .. } if now >= give_up_at => Some((at as u32, "closed")),
+                Phase::Closing { give_up_at, .. } if now >= *give_up_at => Some((at as u32, "closed")),
                 _ => None,
             })
             .collect();
         for (at, cause) in late {
             self.remove(at, cause);
         }
-        self.unsettled = self.conns.iter().any(|(_, conn)| conn.phase != Phase::Open);
+        self.unsettled = self.conns.iter().any(|(_, conn)| !conn.is_open());
     }
 
     /// The machine, and its driver's effects, for whoever was sent here to ask or to change something.
@@ -626,9 +624,8 @@ impl Worker {
 
     /// Connections whose last bytes are not with the kernel, clients' and peers'.
     pub fn unfinished(&self) -> usize {
-        let open = self.conns.iter().filter(|(at, conn)| {
-            matches!(conn.phase, Phase::Closing { .. }) && !self.fx.outs[*at].out.is_empty()
-        });
+        let open =
+            self.conns.iter().filter(|(at, conn)| conn.is_closing() && !self.fx.outs[*at].out.is_empty());
         open.count() + self.fx.lanes.unfinished()
     }
 

@@ -74,16 +74,13 @@ impl Worker {
             listener.release("poll_error");
             return None;
         }
-        let phase = Awaits::first(&mut stream).phase(now, &listener);
+        let newcomer = Newcomer::new(&mut stream, &listener, peer, names, now);
         entry.insert(Conn {
             stream,
             partial: bytes,
-            phase,
-            check: Check::None,
+            phase: Phase::Greeting(newcomer),
             version: Version::V311,
-            peer,
             listener,
-            names,
             blocked: false,
             slow: false,
             held: false,
@@ -99,17 +96,18 @@ impl Worker {
 
     /// Reads on what a load balancer says before the client's first byte. `false`: it has not come whole, or was none.
     pub(super) fn announced(&mut self, at: u32, now: Now) -> bool {
-        let conn = &mut self.conns[at as usize];
+        let Some(conn) = self.conns.get_mut(at as usize) else { return false };
+        let Phase::Greeting(newcomer) = &mut conn.phase else { return true };
         match conn.stream.announced() {
             Ok(announced) => {
                 let announced = announced.unwrap_or_default();
-                conn.peer = announced.peer.unwrap_or(conn.peer);
+                newcomer.peer = announced.peer.unwrap_or(newcomer.peer);
                 if let Some(name) = announced.common_name
                     && conn.listener.identity.is_from_certificates()
                 {
-                    conn.names = Some(Arc::new(conn.listener.identity.of_common_name(&name)));
+                    newcomer.names = Some(Arc::new(conn.listener.identity.of_common_name(&name)));
                 }
-                conn.phase = Awaits::first(&mut conn.stream).phase(now, &conn.listener);
+                newcomer.await_now(Awaits::first(&mut conn.stream), &conn.listener, now);
                 true
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
@@ -117,7 +115,7 @@ impl Worker {
                 false
             }
             Err(error) => {
-                tracing::debug!(listener = %conn.listener.id, peer = %conn.peer, %error, "a client was refused");
+                tracing::debug!(listener = %conn.listener.id, peer = %newcomer.peer, %error, "a client was refused");
                 // Whoever looks whether the port is open says nothing and goes.
                 let gone = error.kind() == io::ErrorKind::UnexpectedEof;
                 self.remove(at, if gone { "tcp_closed" } else { Awaits::Announcement.wrong() });

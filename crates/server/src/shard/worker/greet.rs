@@ -8,11 +8,13 @@ impl Worker {
     /// The connection has not said who it is. `None`: nothing more to do with these bytes.
     pub(super) fn greet(&mut self, at: u32, bytes: &[u8], now: Now) -> Option<usize> {
         let conn = &mut self.conns[at as usize];
+        let Phase::Greeting(newcomer) = &conn.phase else { return None };
         let mut out = Out::default();
         let listener = conn.listener.clone();
-        let fits = if let Check::Done(fits) = conn.check { Some(fits) } else { None };
-        let names = conn.names.clone();
-        let comes = greeting::Comes { listener: &listener, peer: conn.peer, names: names.as_deref(), fits };
+        let fits = if let Check::Done(fits) = newcomer.check { Some(fits) } else { None };
+        let names = newcomer.names.clone();
+        let comes =
+            greeting::Comes { listener: &listener, peer: newcomer.peer, names: names.as_deref(), fits };
         match greeting::look(bytes, comes, self.number, &self.shared, &mut out) {
             Greeting::More if bytes.len() > CONNECT_BYTES_MAX => {
                 self.remove(at, "frame_too_large");
@@ -47,7 +49,6 @@ impl Worker {
                 }
                 let conn = &mut self.conns[at as usize];
                 conn.phase = Phase::Open;
-                conn.names = None;
                 conn.version = connect.version;
                 conn.paced = Paced::new(&conn.listener.pace);
                 self.fx.output(ConnId(at)).quota = Quota::new(&conn.listener.pace);
@@ -72,12 +73,12 @@ impl Worker {
         let then = move |fits| {
             home.send(ShardMessage::Do(Box::new(move |worker| worker.checked(at, check, fits))));
         };
-        let conn = &mut self.conns[at as usize];
         if self.shared.gate.passwords.verify(secrets, password, then) {
-            conn.check = Check::Going(check);
-            // From here on it is the node that takes its time.
-            let give_up_at = now.plus(CHECK_LIMIT_MS);
-            conn.phase = Phase::Greeting { awaits: Awaits::Connect, give_up_at };
+            if let Some(newcomer) = self.conns[at as usize].newcomer() {
+                newcomer.check = Check::Going(check);
+                // From here on it is the node that takes its time.
+                newcomer.give_up_at = now.plus(CHECK_LIMIT_MS);
+            }
         } else {
             let mut out = Out::default();
             refuse(caller, Reason::ServerBusy, &mut out);
@@ -87,9 +88,10 @@ impl Worker {
 
     fn checked(&mut self, at: u32, check: u64, fits: bool) {
         if let Some(conn) = self.conns.get_mut(at as usize)
-            && conn.check == Check::Going(check)
+            && let Some(newcomer) = conn.newcomer()
+            && newcomer.check == Check::Going(check)
         {
-            conn.check = Check::Done(fits);
+            newcomer.check = Check::Done(fits);
             // What it has sent is looked at again with the next turn's reading.
             conn.held = true;
             if !std::mem::replace(&mut conn.ready, true) {
@@ -101,7 +103,9 @@ impl Worker {
     /// A connection that the machine does not know ends, after a word of why if `out` has one.
     fn refuse(&mut self, at: u32, reason: Reason, out: Out, now: Now) {
         let conn = &mut self.conns[at as usize];
-        tracing::debug!(peer = %conn.peer, reason = reason.words(), "a client was refused");
+        if let Some(newcomer) = conn.newcomer() {
+            tracing::debug!(peer = %newcomer.peer, reason = reason.words(), "a client was refused");
+        }
         self.fx.traffic.turned_away += u64::from(reason == Reason::ServerBusy);
         self.fx.output(ConnId(at)).out = out;
         self.fx.refuse(ConnId(at), reason);
@@ -125,15 +129,17 @@ impl Worker {
         })));
     }
 
-    fn move_home(&mut self, mut conn: Conn, bytes: Vec<u8>, shard: usize) {
-        if let Some(socket) = conn.stream.socket()
+    fn move_home(&mut self, conn: Conn, bytes: Vec<u8>, shard: usize) {
+        let Conn { mut stream, listener, phase, .. } = conn;
+        if let Phase::Greeting(newcomer) = phase
+            && let Some(socket) = stream.socket()
             && self.poll.registry().deregister(socket).is_ok()
         {
-            let Conn { stream, listener, peer, names, .. } = conn;
+            let Newcomer { peer, names, .. } = *newcomer;
             let adopted = Adopted { stream, listener, peer, names, bytes };
             self.fx.siblings[shard].sender.send(ShardMessage::Adopt(Box::new(adopted)));
         } else {
-            conn.listener.release("poll_error");
+            listener.release("poll_error");
         }
     }
 }
