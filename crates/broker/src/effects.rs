@@ -56,9 +56,9 @@ pub enum Extent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish<'a> {
     /// The first session of this shard has subscribed the filter.
-    On(&'a str),
+    On(&'a Arc<str>),
     /// The last one has gone.
-    Off(&'a str),
+    Off(&'a Arc<str>),
     /// So many members of `$share/<group>/<filter>` or `$queue/<filter>` are here now; 0: none.
     Members(&'a str, GroupCount),
 }

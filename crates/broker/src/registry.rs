@@ -3,6 +3,7 @@
 
 use cluster::Stamp;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -17,7 +18,7 @@ pub struct Registry {
 }
 
 struct Entry {
-    client: Box<str>,
+    client: Arc<str>,
     place: Place,
     stamp: Stamp,
 }
@@ -29,14 +30,14 @@ impl Registry {
     }
 
     /// The peer claims the client id since `stamp`.
-    pub fn claim(&mut self, place: Place, client: &str, stamp: Stamp) {
-        let hash = self.hasher.hash_one(client);
-        if let Some(entry) = self.claims.find_mut(hash, |e| e.place == place && *e.client == *client) {
+    pub fn claim(&mut self, place: Place, client: &Arc<str>, stamp: Stamp) {
+        let hash = self.hasher.hash_one(&**client);
+        if let Some(entry) = self.claims.find_mut(hash, |e| e.place == place && *e.client == **client) {
             entry.stamp = stamp;
             return;
         }
         let hasher = &self.hasher;
-        let entry = Entry { client: client.into(), place, stamp };
+        let entry = Entry { client: Arc::clone(client), place, stamp };
         self.claims.insert_unique(hash, entry, |e| hasher.hash_one(&*e.client));
     }
 
@@ -55,7 +56,7 @@ impl Registry {
     }
 
     /// It can be reached again. Returns the client ids it claims, sorted.
-    pub fn unmask(&mut self, place: Place) -> Vec<(Box<str>, Stamp)> {
+    pub fn unmask(&mut self, place: Place) -> Vec<(Arc<str>, Stamp)> {
         self.masked.retain(|p| *p != place);
         let of_place = self.claims.iter().filter(|e| e.place == place);
         let mut back: Vec<_> = of_place.map(|e| (e.client.clone(), e.stamp)).collect();
@@ -87,13 +88,13 @@ mod tests {
         let mut registry = Registry::new(1);
         let (a, b) = (Place::peer(0), Place::peer(1));
         let at = |time| Stamp { time, node: 0 };
-        registry.claim(a, "x", at(1));
-        registry.claim(b, "x", at(2));
+        registry.claim(a, &"x".into(), at(1));
+        registry.claim(b, &"x".into(), at(2));
         assert_eq!(registry.owner("x"), Some((b, at(2))));
         registry.mask(b);
         assert_eq!(registry.owner("x"), Some((a, at(1))));
         assert_eq!(registry.unmask(b), vec![("x".into(), at(2))]);
-        registry.claim(a, "x", at(3));
+        registry.claim(a, &"x".into(), at(3));
         assert_eq!(registry.owner("x"), Some((a, at(3))));
         registry.release(a, "x");
         registry.forget(b);

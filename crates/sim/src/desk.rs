@@ -194,8 +194,8 @@ impl Effects for Fx<'_> {
 
     fn wish(&mut self, wish: Wish<'_>) {
         self.desk.notes.push(match wish {
-            Wish::On(filter) => Note::Route { filter: filter.to_owned(), on: true },
-            Wish::Off(filter) => Note::Route { filter: filter.to_owned(), on: false },
+            Wish::On(filter) => Note::Route { filter: filter.to_string(), on: true },
+            Wish::Off(filter) => Note::Route { filter: filter.to_string(), on: false },
             Wish::Members(key, count) => Note::Members { key: key.to_owned(), count },
         });
     }

@@ -3,6 +3,7 @@
 //! read it. It names every place of the node and of its peers; a reader passes over its own.
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -16,12 +17,12 @@ use super::{Place, shared};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The place has subscribers of this filter, which is not a shared one.
-    Add { place: Place, filter: Box<str> },
+    Add { place: Place, filter: Arc<str> },
     /// It has none any more.
-    Remove { place: Place, filter: Box<str> },
+    Remove { place: Place, filter: Arc<str> },
     /// The place has so many members of a group; `key` is `$share/<group>/<filter>` or
     /// `$queue/<filter>`. A count without members removes the entry.
-    Members { place: Place, key: Box<str>, count: GroupCount },
+    Members { place: Place, key: Arc<str>, count: GroupCount },
     /// The place cannot be reached: all its entries stay and match nothing.
     Mask { place: Place },
     /// It can be reached again.
@@ -98,7 +99,10 @@ impl Interest {
         self.version += 1;
         match change {
             Change::Add { place, filter } => {
-                self.table.insert(filter, Share { place: *place, group: None, count: GroupCount::default() });
+                self.table.insert(
+                    Arc::clone(filter),
+                    Share { place: *place, group: None, count: GroupCount::default() },
+                );
             }
             Change::Remove { place, filter } => {
                 if let Some(id) = self.table.find(filter) {

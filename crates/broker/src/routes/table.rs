@@ -2,6 +2,7 @@
 //! wildcard filters by a walk through a trie; both are entries of one slab, named by a [`FilterId`].
 
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -25,7 +26,8 @@ pub struct Table<T> {
 }
 
 struct Entry<T> {
-    filter: Box<str>,
+    /// Whoever else keeps it shares it.
+    filter: Arc<str>,
     members: Set<T>,
 }
 
@@ -54,22 +56,26 @@ impl<T: Member> Table<T> {
     }
 
     /// Adds a member to a filter, or replaces the one with the same key.
-    pub fn insert(&mut self, filter: &str, member: T) -> Inserted<T> {
+    pub fn insert(&mut self, filter: impl AsRef<str> + Into<Arc<str>>, member: T) -> Inserted<T> {
         self.version += 1;
-        if let Some(id) = self.find(filter) {
+        if let Some(id) = self.find(filter.as_ref()) {
             let replaced = self.entries[id.0 as usize].members.insert(member);
             self.members += usize::from(replaced.is_none());
             return Inserted { id, first: false, replaced };
         }
         self.members += 1;
-        let id = self.entries.insert(Entry { filter: filter.into(), members: Set::One(member) }) as u32;
+        let filter = filter.into();
+        let hash = self.hasher.hash_one(&*filter);
+        let is_wildcard = is_wildcard(&filter);
+        let id = self.entries.insert(Entry { filter, members: Set::One(member) });
         let (entries, hasher) = (&self.entries, &self.hasher);
         let rehash = |&n: &u32| hasher.hash_one(&*entries[n as usize].filter);
-        self.numbers.insert_unique(hasher.hash_one(filter), id, rehash);
-        if is_wildcard(filter) {
-            self.trie.insert(filter, id);
+        let number = id as u32;
+        self.numbers.insert_unique(hash, number, rehash);
+        if is_wildcard {
+            self.trie.insert(&entries[id].filter, number);
         }
-        Inserted { id: FilterId(id), first: true, replaced: None }
+        Inserted { id: FilterId(number), first: true, replaced: None }
     }
 
     /// Removes a member by its key. The flag says that it was the last one and the filter is gone.
@@ -100,6 +106,11 @@ impl<T: Member> Table<T> {
     /// The text of a filter.
     pub fn filter(&self, id: FilterId) -> &str {
         self.entries.get(id.0 as usize).map_or("", |e| &e.filter)
+    }
+
+    /// The same, to be kept by somebody else too.
+    pub fn shared_filter(&self, id: FilterId) -> Option<&Arc<str>> {
+        self.entries.get(id.0 as usize).map(|e| &e.filter)
     }
 
     /// The members of a filter.
@@ -185,7 +196,7 @@ mod tests {
     fn table(filters: &[&str]) -> Table<M> {
         let mut table = Table::new(7);
         for (n, filter) in filters.iter().enumerate() {
-            assert!(table.insert(filter, M(n as u32)).first);
+            assert!(table.insert(*filter, M(n as u32)).first);
         }
         table
     }
@@ -282,7 +293,7 @@ mod tests {
         filters.dedup();
         let mut table: Table<M> = Table::new(3);
         let ids: Vec<FilterId> =
-            filters.iter().enumerate().map(|(n, f)| table.insert(f, M(n as u32)).id).collect();
+            filters.iter().enumerate().map(|(n, f)| table.insert(f.as_str(), M(n as u32)).id).collect();
         for half in [false, true] {
             for _ in 0..300 {
                 let topic: Vec<&str> =

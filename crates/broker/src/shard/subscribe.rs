@@ -165,7 +165,7 @@ impl Shard {
                 let new = inserted.replaced.is_none();
                 let others = self.index.members(inserted.id).iter().filter(|t| t.group().is_none());
                 let wished = new && others.take(2).count() == 1;
-                if wished {
+                if wished && let Some(filter) = self.index.shared_filter(inserted.id) {
                     fx.wish(Wish::On(filter));
                 }
                 (Subscription::new(inserted.id, None, options), Added { new, wished })
@@ -195,7 +195,7 @@ impl Shard {
     pub(super) fn forget_subscription(&mut self, slot: u32, gone: Subscription, fx: &mut impl Effects) {
         self.gauges.subscriptions -= 1;
         let Some(number) = gone.group() else {
-            let filter = self.index.filter(gone.filter).to_owned();
+            let Some(filter) = self.index.shared_filter(gone.filter).cloned() else { return };
             self.index.remove(gone.filter, Target::key_of_session(slot));
             if !self.index.members(gone.filter).iter().any(|t| t.group().is_none()) {
                 fx.wish(Wish::Off(&filter));

@@ -7,6 +7,8 @@
 //! and forgets the session. The new node puts the second part before what it has held back, each
 //! publication once. If either node dies in between, the other one has the session.
 
+use std::sync::Arc;
+
 use cluster::Stamp;
 use mqtt::Now;
 use mqtt::session::Flight;
@@ -72,7 +74,14 @@ impl Shard {
     }
 
     /// A peer has claimed a client id whose home is this shard.
-    pub fn peer_claim(&mut self, peer: Place, client: &str, stamp: Stamp, now: Now, fx: &mut impl Effects) {
+    pub fn peer_claim(
+        &mut self,
+        peer: Place,
+        client: &Arc<str>,
+        stamp: Stamp,
+        now: Now,
+        fx: &mut impl Effects,
+    ) {
         self.registry.claim(peer, client, stamp);
         self.yield_to(client, stamp, now, fx);
     }

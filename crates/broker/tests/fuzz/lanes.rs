@@ -79,7 +79,7 @@ fn recorded() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         here.step(&Op::Publish { at: 0, topic: "t", packet_id: 1, how }, "payload");
         here.step(&Op::Publish { at: 0, topic: "t/u", packet_id: 2, how }, "payload");
     }
-    there.shard.peer_claim(PEER, "a", Stamp { time: 1, node: 1 }, there.now(), &mut there.driver);
+    there.shard.peer_claim(PEER, &"a".into(), Stamp { time: 1, node: 1 }, there.now(), &mut there.driver);
     there.step(&Op::Wait { ms: 10 }, "");
     there.step(&Op::Connect { at: 0, id: "a", how: KEPT }, "");
     let mut words = Vec::new();
@@ -142,7 +142,7 @@ fn node() -> Real {
 fn must_come(whole: &[u8], kept: &[u8]) {
     let mut node = Real::new(&Rules { queue_max: 5, ..Rules::default() }, 4);
     node.driver.interest.apply(&Change::NodeKey { place: PEER, key: 7 });
-    node.shard.peer_claim(PEER, "a", Stamp { time: 1, node: 1 }, node.now(), &mut node.driver);
+    node.shard.peer_claim(PEER, &"a".into(), Stamp { time: 1, node: 1 }, node.now(), &mut node.driver);
     node.step(&Op::Connect { at: 0, id: "a", how: KEPT }, "");
     let (_, asked) = node.driver.told.pop().unwrap();
     // The client id, the number of the question, the kind of answer, and that there is one.

@@ -86,9 +86,9 @@ pub struct NodeFx {
 struct PeerSlot {
     place: Place,
     /// What is held of its tables, to sweep after a reset.
-    held: HashMap<TableId, HashSet<Box<str>>>,
+    held: HashMap<TableId, HashSet<Arc<str>>>,
     /// Keys that a reset has made stale and that have not been named again.
-    stale: HashMap<TableId, HashSet<Box<str>>>,
+    stale: HashMap<TableId, HashSet<Arc<str>>>,
     name: Option<NodeName>,
     lanes_wanted: bool,
 }
@@ -269,7 +269,7 @@ impl NodeFx {
     }
 
     /// A route of an own shard, for its siblings.
-    pub(super) fn own_route(&mut self, shard: usize, filter: Box<str>, on: bool) {
+    pub(super) fn own_route(&mut self, shard: usize, filter: Arc<str>, on: bool) {
         if self.shards.len() > 1 {
             let place = Place::shard(shard as u16);
             self.interest.change(if on {
@@ -281,7 +281,7 @@ impl NodeFx {
     }
 
     /// A group of an own shard, for its siblings.
-    pub(super) fn own_members(&mut self, shard: usize, key: Box<str>, count: GroupCount) {
+    pub(super) fn own_members(&mut self, shard: usize, key: Arc<str>, count: GroupCount) {
         if self.shards.len() > 1 {
             self.interest.change(Change::Members { place: Place::shard(shard as u16), key, count });
         }
@@ -437,25 +437,23 @@ impl NodeFx {
         }
     }
 
-    fn table_entry(&mut self, place: Place, table: TableId, key: &str, value: Option<&[u8]>) {
+    fn table_entry(&mut self, place: Place, table: TableId, key: Arc<str>, value: Option<&[u8]>) {
         match table {
             ROUTES => {
-                let filter = key.into();
                 self.interest.change(match value {
-                    Some(_) => Change::Add { place, filter },
-                    None => Change::Remove { place, filter },
+                    Some(_) => Change::Add { place, filter: key },
+                    None => Change::Remove { place, filter: key },
                 });
             }
             GROUPS => {
                 let count = value.map(GroupCount::from_bytes).unwrap_or_default();
-                self.interest.change(Change::Members { place, key: key.into(), count });
+                self.interest.change(Change::Members { place, key, count });
             }
             CLIENTS => {
-                let shard = &self.shards[home(key, self.shards.len())];
-                let client = key.into();
+                let shard = &self.shards[home(&key, self.shards.len())];
                 shard.sender.send(ShardMessage::Peer(match value.and_then(Stamp::decode) {
-                    Some(stamp) => PeerChange::Claim { peer: place, client, stamp },
-                    None => PeerChange::Release { peer: place, client },
+                    Some(stamp) => PeerChange::Claim { peer: place, client: key, stamp },
+                    None => PeerChange::Release { peer: place, client: key },
                 }));
             }
             _ => {}
@@ -508,14 +506,14 @@ impl Effects for NodeFx {
             stale.remove(key);
         }
         let held = slot.held.entry(table).or_default();
-        let (before, after) = (held.contains(key), value.is_some());
-        if after && !before {
-            held.insert(key.into());
-        } else if before && !after {
-            held.remove(key);
+        let known = if value.is_some() { held.get(key).cloned() } else { held.take(key) };
+        let before = known.is_some();
+        let key = known.unwrap_or_else(|| key.into());
+        if value.is_some() && !before {
+            held.insert(Arc::clone(&key));
         }
         if table != CLIENTS {
-            self.count_sys(key, i64::from(after) - i64::from(before));
+            self.count_sys(&key, i64::from(value.is_some()) - i64::from(before));
         }
         self.table_entry(place, table, key, value);
     }
@@ -537,7 +535,7 @@ impl Effects for NodeFx {
             if table != CLIENTS {
                 self.count_sys(&key, -1);
             }
-            self.table_entry(place, table, &key, None);
+            self.table_entry(place, table, key, None);
         }
     }
 

@@ -8,14 +8,13 @@ use cluster::{Stamp, TableId, VisitEntries};
 
 use super::{CLIENTS, GROUPS, ROUTES};
 
-/// Routes, shared groups and client ids of this node, in order.
+/// Routes, shared groups and client ids of this node, in order. The texts are those that the shards have.
 #[derive(Default)]
 pub struct Own {
     /// Filter → the shards that want it, a bit each.
-    routes: BTreeMap<Box<str>, u64>,
+    routes: BTreeMap<Arc<str>, u64>,
     /// Shared filter → members by shard.
-    groups: BTreeMap<Box<str>, Vec<(usize, GroupCount)>>,
-    /// The ids are those that the shards have.
+    groups: BTreeMap<Arc<str>, Vec<(usize, GroupCount)>>,
     clients: BTreeMap<Arc<str>, Stamp>,
 }
 
@@ -24,11 +23,11 @@ type Change<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
 impl Own {
     /// A shard wants a filter, or no longer; what changed for the node, if anything.
-    pub fn route(&mut self, shard: usize, filter: &str, on: bool) -> Option<Change<'static>> {
+    pub fn route(&mut self, shard: usize, filter: &Arc<str>, on: bool) -> Option<Change<'static>> {
         let bit = 1u64 << shard;
         match self.routes.get_mut(filter) {
             None if on => {
-                self.routes.insert(filter.into(), bit);
+                self.routes.insert(Arc::clone(filter), bit);
                 Some((None, Some(&[])))
             }
             None => None,
@@ -47,10 +46,10 @@ impl Own {
     pub fn members(
         &mut self,
         shard: usize,
-        key: &str,
+        key: &Arc<str>,
         count: GroupCount,
     ) -> (Option<[u8; 8]>, Option<[u8; 8]>) {
-        let parts = self.groups.entry(key.into()).or_default();
+        let parts = self.groups.entry(Arc::clone(key)).or_default();
         let was = sum(parts);
         parts.retain(|(of, _)| *of != shard);
         if count.members > 0 {
@@ -120,21 +119,21 @@ mod tests {
     #[test]
     fn a_route_is_the_nodes_from_its_first_shard_to_its_last() {
         let mut own = Own::default();
-        assert_eq!(own.route(0, "a", true), Some((None, Some(&[][..]))));
-        assert_eq!(own.route(1, "a", true), None);
-        assert_eq!(own.route(0, "a", false), None);
-        assert_eq!(own.route(1, "a", false), Some((Some(&[][..]), None)));
-        assert_eq!(own.route(1, "a", false), None);
+        assert_eq!(own.route(0, &"a".into(), true), Some((None, Some(&[][..]))));
+        assert_eq!(own.route(1, &"a".into(), true), None);
+        assert_eq!(own.route(0, &"a".into(), false), None);
+        assert_eq!(own.route(1, &"a".into(), false), Some((Some(&[][..]), None)));
+        assert_eq!(own.route(1, &"a".into(), false), None);
     }
 
     #[test]
     fn members_of_a_group_add_up_over_the_shards() {
         let mut own = Own::default();
         let count = |members| GroupCount { members, online: members };
-        assert_eq!(own.members(0, "$queue/a", count(2)), (None, Some(count(2).to_bytes())));
-        assert_eq!(own.members(1, "$queue/a", count(3)).1, Some(count(5).to_bytes()));
-        assert_eq!(own.members(0, "$queue/a", count(0)).1, Some(count(3).to_bytes()));
-        assert_eq!(own.members(1, "$queue/a", count(0)).1, None);
+        assert_eq!(own.members(0, &"$queue/a".into(), count(2)), (None, Some(count(2).to_bytes())));
+        assert_eq!(own.members(1, &"$queue/a".into(), count(3)).1, Some(count(5).to_bytes()));
+        assert_eq!(own.members(0, &"$queue/a".into(), count(0)).1, Some(count(3).to_bytes()));
+        assert_eq!(own.members(1, &"$queue/a".into(), count(0)).1, None);
         assert_eq!(own.filters().count(), 0);
     }
 }

@@ -271,8 +271,8 @@ impl Effects for Fx {
 
     fn wish(&mut self, wish: Wish<'_>) {
         self.notes.push(match wish {
-            Wish::On(filter) => Note::Route { filter: filter.into(), on: true },
-            Wish::Off(filter) => Note::Route { filter: filter.into(), on: false },
+            Wish::On(filter) => Note::Route { filter: Arc::clone(filter), on: true },
+            Wish::Off(filter) => Note::Route { filter: Arc::clone(filter), on: false },
             Wish::Members(key, count) => Note::Members { key: key.into(), count },
         });
     }

@@ -184,8 +184,8 @@ pub struct LaneIn {
 /// A change of what peers claim.
 #[derive(Clone, Debug)]
 pub enum PeerChange {
-    Claim { peer: Place, client: Box<str>, stamp: Stamp },
-    Release { peer: Place, client: Box<str> },
+    Claim { peer: Place, client: Arc<str>, stamp: Stamp },
+    Release { peer: Place, client: Arc<str> },
     Masked(Place),
     Interrupted(Place),
     Unmasked(Place, Incarnation),
@@ -195,9 +195,9 @@ pub enum PeerChange {
 /// What a shard tells control, in order.
 pub enum Note {
     /// The first session of this shard subscribes the filter, or the last one has gone.
-    Route { filter: Box<str>, on: bool },
+    Route { filter: Arc<str>, on: bool },
     /// So many members of a shared group are here.
-    Members { key: Box<str>, count: broker::routes::GroupCount },
+    Members { key: Arc<str>, count: broker::routes::GroupCount },
     /// This node has a client id, or gives it up.
     Claim { client: Arc<str>, stamp: Option<Stamp> },
     /// Words for the home shard of a client id at a peer.

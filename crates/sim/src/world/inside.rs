@@ -59,7 +59,7 @@ impl World {
         match note {
             Note::Route { filter, on } => {
                 let control = &mut process.control;
-                let filter_text: Box<str> = filter.as_str().into();
+                let filter_text: std::sync::Arc<str> = filter.as_str().into();
                 let who = control.wanted.entry(filter.clone()).or_default();
                 let is_new = if on { who.insert(shard as u16) } else { who.remove(&(shard as u16)) };
                 assert!(is_new, "a wish is told when it changes: {filter} {on} of shard {shard}");
@@ -131,7 +131,7 @@ impl World {
             ShardMessage::Stored(ticket) => shard.retained_stored(ticket, mqtt::Reason::Success, now, fx),
             ShardMessage::Told { from, bytes } => shard.told(from, &bytes.0, now, fx),
             ShardMessage::PeerClaim { peer, client, stamp } => {
-                shard.peer_claim(peer, &client, stamp, now, fx)
+                shard.peer_claim(peer, &client.as_str().into(), stamp, now, fx)
             }
             ShardMessage::PeerRelease { peer, client } => shard.peer_release(peer, &client, now, fx),
             ShardMessage::PeerInterrupted(peer) => shard.peer_interrupted(peer, fx),

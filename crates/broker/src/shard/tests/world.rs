@@ -304,7 +304,9 @@ impl World {
                     }
                     let m = &mut self.machines[to];
                     match stamp {
-                        Some(stamp) => m.shard.peer_claim(peer, &client, stamp, now, &mut m.driver),
+                        Some(stamp) => {
+                            m.shard.peer_claim(peer, &client.as_str().into(), stamp, now, &mut m.driver)
+                        }
                         None => m.shard.peer_release(peer, &client, now, &mut m.driver),
                     }
                 }
