@@ -28,6 +28,7 @@ pub mod run;
 pub mod settings;
 pub mod shard;
 pub mod socket;
+mod stapled;
 pub mod stream;
 pub mod sys;
 pub mod term;

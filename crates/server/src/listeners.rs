@@ -17,7 +17,7 @@ use crate::shard::flapping::FlappingPolicy;
 use crate::shard::pace::Pace;
 use crate::shard::{ShardHandle, ShardMessage};
 use crate::stream::{Origins, WebRules};
-use crate::tls::listener::{ListenerTls, Peers, Revoked};
+use crate::tls::listener::{ListenerTls, Peers, Revoked, Stapled};
 
 /// The listeners of the settings.
 pub struct Listeners {
@@ -191,9 +191,14 @@ impl Listeners {
         match files.config() {
             Ok(config) => current.store(config),
             Err(why) => {
-                tracing::warn!(listener = %entry.listener.id, %why, "a revocation list does not count yet")
+                tracing::warn!(listener = %entry.listener.id, %why, "a revocation list does not count yet");
             }
         }
+    }
+
+    /// How the state of the listeners' certificates is asked for.
+    pub fn stapled(&self) -> impl Iterator<Item = &Stapled> {
+        self.all.iter().filter_map(|entry| entry.tls.as_ref()?.stapled.as_ref())
     }
 
     /// No new clients come in by QUIC.
@@ -367,7 +372,11 @@ fn listener(
         send_buffer_bytes: from.sndbuf,
         proxy_limit: from.proxy_protocol,
         handshake_limit: from.tls.as_ref().map_or(from.zone.idle_timeout, |tls| tls.handshake_timeout),
-        greeting_limit: from.zone.idle_timeout,
+        greeting_limit: from
+            .websocket
+            .as_ref()
+            .and_then(|web| web.idle_timeout)
+            .unwrap_or(from.zone.idle_timeout),
         send_limit: from.send_timeout_close.then_some(from.send_timeout),
         pace: Pace {
             messages: from.zone.conn_messages_in.or(from.zone.publish_limit),
@@ -409,8 +418,17 @@ fn tls_of(from: &settings::ListenerTls, protocol: Protocol) -> Result<ListenerTl
             }),
         }),
     };
+    let stapled = from.stapling.as_ref().zip(from.certificates.first()).map(|(how, (certfile, _))| Stapled {
+        certfile: certfile.clone(),
+        issuer: how.issuer.clone(),
+        url: how.url.clone(),
+        every: how.every,
+        limit: how.limit,
+        answer: Arc::default(),
+    });
     let quic = protocol == Protocol::Quic;
     Ok(ListenerTls {
+        stapled,
         certificates: from.certificates.clone(),
         password: from.key_password.clone(),
         versions: if quic { vec!["tlsv1.3".to_owned()] } else { from.versions.clone() },

@@ -29,6 +29,7 @@ use crate::revoked;
 use crate::settings::{self, Settings};
 use crate::shard::pace::Bucket;
 use crate::shard::{self, Clock, ShardHandle, ShardMessage, Shared};
+use crate::stapled;
 use crate::tls;
 use crate::twin::Twin;
 
@@ -165,6 +166,9 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
             let whole = tokio::time::timeout(pace.limit, revoked::fetch(&listeners, pace)).await;
             let keeping = revoked::keep(listeners.clone(), pace, whole.unwrap_or(false));
             chores.push(tokio::task::spawn_local(keeping));
+            for how in listeners.stapled() {
+                chores.push(tokio::task::spawn_local(stapled::keep(how.clone())));
+            }
             listeners.open(&handles, &ready);
             ready.ready();
             tracing::info!(shards, "the node serves");

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustls::crypto::CryptoProvider;
@@ -37,6 +38,8 @@ pub struct ListenerTls {
     pub own_order: bool,
     /// Whether a client may come again without a whole handshake.
     pub resumption: bool,
+    /// What is said of the first certificate beside it, if anything is.
+    pub stapled: Option<Stapled>,
     /// The protocols that clients of this listener have to name (ALPN); empty: they need not name any.
     pub protocols: Vec<&'static str>,
     /// How clients' certificates are checked; `None`: clients are not asked for any.
@@ -58,6 +61,31 @@ pub struct Peers {
     pub usages: Vec<String>,
     /// Where revoked certificates are listed; `None`: that is not looked up.
     pub revoked: Option<Revoked>,
+}
+
+/// How the state of a listener's certificate is asked for.
+#[derive(Clone, Debug)]
+pub struct Stapled {
+    /// The certificate, the first one of the listener.
+    pub certfile: PathBuf,
+    /// The certificate of its issuer.
+    pub issuer: PathBuf,
+    /// Where it is asked.
+    pub url: String,
+    /// How often.
+    pub every: Duration,
+    /// How long the answer may take.
+    pub limit: Duration,
+    /// The last answer.
+    pub answer: Arc<Mutex<Option<Answer>>>,
+}
+
+/// What the authority says of a certificate.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The certificate, which may have been replaced by now.
+    pub certificate: CertificateDer<'static>,
+    pub text: Vec<u8>,
 }
 
 /// Where revoked certificates are listed.
@@ -115,7 +143,10 @@ impl ListenerTls {
                 TlsError::Config(format!("{} and {}: {why}", certfile.display(), keyfile.display()))
             })?));
         }
-        let mut config = builder.with_cert_resolver(Arc::new(ByName(keys)));
+        let mut config = builder.with_cert_resolver(Arc::new(ByName {
+            keys,
+            stapled: self.stapled.as_ref().map(|stapled| stapled.answer.clone()),
+        }));
         config.ignore_client_order = self.own_order;
         if !self.resumption {
             config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -173,22 +204,34 @@ static SUITES: [(&str, SupportedCipherSuite); 9] = [
 
 /// Chooses among a listener's certificates by the name that the client asks for.
 #[derive(Debug)]
-struct ByName(Vec<Arc<CertifiedKey>>);
+struct ByName {
+    keys: Vec<Arc<CertifiedKey>>,
+    /// What is said of one of them. It changes more often than they do, so it is put beside it at each handshake.
+    stapled: Option<Arc<Mutex<Option<Answer>>>>,
+}
 
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let speaks = |key: &Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
-        let name = hello.server_name().filter(|_| self.0.len() > 1);
+        let name = hello.server_name().filter(|_| self.keys.len() > 1);
         let name = name.and_then(|name| ServerName::try_from(name).ok());
         let named = name.and_then(|name| {
-            self.0.iter().find(|key| {
+            self.keys.iter().find(|key| {
                 let certificate = key.cert.first().and_then(|first| ParsedCertificate::try_from(first).ok());
                 certificate.is_some_and(|it| rustls::client::verify_server_name(&it, &name).is_ok())
                     && speaks(key)
             })
         });
         // An old client and a new one may need keys of different kinds.
-        named.or_else(|| self.0.iter().find(|key| speaks(key))).cloned()
+        let chosen = named.or_else(|| self.keys.iter().find(|key| speaks(key)))?;
+        let answer = self.stapled.as_ref().and_then(|stapled| stapled.lock().clone());
+        Some(match answer.filter(|answer| chosen.cert.first() == Some(&answer.certificate)) {
+            None => chosen.clone(),
+            Some(answer) => {
+                let (cert, key) = (chosen.cert.clone(), chosen.key.clone());
+                Arc::new(CertifiedKey { cert, key, ocsp: Some(answer.text) })
+            }
+        })
     }
 }
 

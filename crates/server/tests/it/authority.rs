@@ -88,6 +88,13 @@ impl Authority {
         Authority::with(issuer, &self.folder, name)
     }
 
+    /// Writes its private key beside its certificate, for programs that act for it.
+    pub fn write_key(&self) {
+        let file =
+            self.file.with_file_name(format!("{}-key.pem", self.file.file_stem().unwrap().to_str().unwrap()));
+        fs::write(file, self.issuer.key().serialize_pem()).unwrap();
+    }
+
     /// A list of revoked certificates, PEM, by their serial numbers.
     pub fn revoke(&self, serials: &[u64]) -> String {
         let now = std::time::SystemTime::now();

@@ -435,3 +435,106 @@ fn a_private_key_may_be_protected_by_a_password() {
     node.start();
     assert!(vouched(&node, 2, &authority.file));
 }
+
+/// Takes what is stapled to the server's certificate, and believes it whoever it is.
+#[derive(Debug, Default)]
+struct Stapled(std::sync::Mutex<Vec<u8>>);
+
+impl rustls::client::danger::ServerCertVerifier for Stapled {
+    fn verify_server_cert(
+        &self,
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &[rustls::pki_types::CertificateDer<'_>],
+        _: &rustls::pki_types::ServerName<'_>,
+        ocsp_response: &[u8],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        *self.0.lock().unwrap() = ocsp_response.to_vec();
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[test]
+fn the_state_of_the_certificate_is_stapled_to_it() {
+    let (mut node, authority) = verifying(&[]);
+    node.stop();
+    let folder = node.root.join("etc");
+    let own =
+        authority.issue_with("stapled", &["localhost"], |params| params.serial_number = Some(77u64.into()));
+    authority.write_key();
+    // The records of the authority, as OpenSSL keeps them: valid, until, -, serial number, -, name.
+    std::fs::write(folder.join("index.txt"), "V\t391231235959Z\t\t4D\tunknown\t/CN=stapled\n").unwrap();
+    let port = node.port(7).to_string();
+    let mut responder = std::process::Command::new("openssl")
+        .args([
+            "ocsp",
+            "-index",
+            "index.txt",
+            "-port",
+            &port,
+            "-rsigner",
+            "root.pem",
+            "-rkey",
+            "root-key.pem",
+        ])
+        .args(["-CA", "root.pem", "-nmin", "5"])
+        .current_dir(&folder)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let set = |key: &str, value: &str| node.set(&format!("listener.ssl.external.{key}"), value);
+    set("certfile", own.cert());
+    set("keyfile", own.key());
+    set("enable_ocsp_stapling", "true");
+    node.emqx(&["foreground"]).has("ocsp_responder_url invalid, must be set").fails();
+    set("ocsp_responder_url", &format!("http://127.0.0.1:{port}/"));
+    set("ocsp_issuer_pem", authority.file());
+    set("ocsp_refresh_interval", "1s");
+    node.start();
+    let stapled = Arc::new(Stapled::default());
+    let config = ClientConfig::builder().dangerous().with_custom_certificate_verifier(stapled.clone());
+    let config = Arc::new(config.with_no_client_auth());
+    crate::node::until("an answer is stapled", || {
+        let _ = tls(connected(&node, 2), &config);
+        !stapled.0.lock().unwrap().is_empty()
+    });
+    let _ = responder.kill();
+    let _ = responder.wait();
+    std::fs::write(folder.join("answer.der"), &*stapled.0.lock().unwrap()).unwrap();
+    let judged = std::process::Command::new("openssl")
+        .args(["ocsp", "-respin", "answer.der", "-CAfile", "root.pem", "-issuer", "root.pem", "-cert"])
+        .arg(&own.cert)
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    let judged = String::from_utf8_lossy(&judged.stdout).into_owned();
+    assert!(judged.contains("stapled-cert.pem: good"), "{judged}");
+    // The responder is gone: the answer stays until another comes, and the log says so.
+    crate::node::until("it is said", || node.said().contains("the state of a certificate cannot be had"));
+    stapled.0.lock().unwrap().clear();
+    tls(connected(&node, 2), &config).unwrap();
+    assert!(!stapled.0.lock().unwrap().is_empty());
+}

@@ -80,3 +80,17 @@ fn a_proxy_that_speaks_http_says_where_the_client_is() {
     let both = [("x-forwarded-for", "10.1.2.9"), ("x-real-ip", "10.1.2.4"), ("x-forwarded-port", "4711")];
     assert_eq!(peer(&node, "other", &both), "10.1.2.4:own");
 }
+
+#[test]
+fn a_websocket_that_says_nothing_ends_after_the_time_of_its_listener() {
+    let mut node = Node::new();
+    node.set("listener.ws.external.idle_timeout", "1s");
+    node.start();
+    let from = std::time::Instant::now();
+    let mut upgraded = Wire::on(Web::upgrade(connected(&node, 3)));
+    let mut silent = Wire::on(connected(&node, 3));
+    upgraded.ends();
+    silent.ends();
+    let took = from.elapsed().as_millis();
+    assert!((900..5_000).contains(&took), "{took} ms");
+}

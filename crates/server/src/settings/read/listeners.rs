@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Reader, Zones};
 use crate::settings::typed::{
     AccessRule, CertPart, Listener, ListenerTls, Origins, Protocol, RevocationLists, RevocationPace, Secret,
-    WebSocket,
+    Stapling, WebSocket,
 };
 use crate::settings::value;
 
@@ -133,8 +133,27 @@ fn tls(reader: &mut Reader, protocol: Protocol, key: &dyn Fn(&str) -> String) ->
         },
         ext_key_usage,
         revoked,
+        stapling: if of_ssl { stapling(reader, key) } else { None },
         key_password: reader.text(&key("key_password")).map(Secret::new),
     }
+}
+
+fn stapling(reader: &mut Reader, key: &dyn Fn(&str) -> String) -> Option<Stapling> {
+    let on = reader.truth(&key("enable_ocsp_stapling"));
+    let url = reader.text(&key("ocsp_responder_url"));
+    let issuer = reader.path(&key("ocsp_issuer_pem"));
+    let every = reader.duration(&key("ocsp_refresh_interval"));
+    let limit = reader.duration(&key("ocsp_refresh_http_timeout"));
+    if on {
+        for (rest, missing) in [("ocsp_responder_url", url.is_none()), ("ocsp_issuer_pem", issuer.is_none())]
+        {
+            if missing {
+                reader.invalid(&key(rest), "must be set where enable_ocsp_stapling is true");
+            }
+        }
+    }
+    let (url, issuer) = (url?, issuer?);
+    on.then_some(Stapling { url, issuer, every, limit })
 }
 
 /// Chains and keys, which belong together by their order.

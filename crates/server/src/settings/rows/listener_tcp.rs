@@ -138,15 +138,15 @@ pub(super) const ROWS: &[Row] = settings! {
     /// After how much silence a TLS connection gives its memory back.
     "listener.ssl.$name.hibernate_after": Duration = "undefined" => NoEffect("an idle connection holds no buffer");
     /// Whether the state of the server's certificate is stapled to the handshake.
-    "listener.ssl.$name.enable_ocsp_stapling": OneOf["true", "false"] = "false" => Later("OCSP stapling is not there yet");
+    "listener.ssl.$name.enable_ocsp_stapling": OneOf["true", "false"] = "false";
     /// Where the state of the certificate is asked.
-    "listener.ssl.$name.ocsp_responder_url": Text => Later("OCSP stapling is not there yet");
+    "listener.ssl.$name.ocsp_responder_url": Text;
     /// The certificate of the issuer.
-    "listener.ssl.$name.ocsp_issuer_pem": File => Later("OCSP stapling is not there yet");
+    "listener.ssl.$name.ocsp_issuer_pem": File;
     /// How often the state of the certificate is asked.
-    "listener.ssl.$name.ocsp_refresh_interval": Duration = "5m" => Later("OCSP stapling is not there yet");
+    "listener.ssl.$name.ocsp_refresh_interval": Duration = "5m";
     /// How long that answer may take.
-    "listener.ssl.$name.ocsp_refresh_http_timeout": Duration = "15s" => Later("OCSP stapling is not there yet");
+    "listener.ssl.$name.ocsp_refresh_http_timeout": Duration = "15s";
     /// Whether clients' certificates are looked up in revocation lists. Whoever is on none because there is none is refused.
     "listener.ssl.$name.enable_crl_check": OneOf["true", "false"] = "false";
     /// Where revocation lists are fetched, by HTTP, at start and then every `crl_cache_refresh_interval`.
@@ -248,15 +248,15 @@ pub(super) const ROWS: &[Row] = settings! {
     /// After how much silence a TLS connection gives its memory back.
     "listener.quic.$name.hibernate_after": Duration = "undefined" => NoEffect("an idle connection holds no buffer");
     /// Whether the state of the server's certificate is stapled to the handshake.
-    "listener.quic.$name.enable_ocsp_stapling": OneOf["true", "false"] = "false" => Later("OCSP stapling is not there yet");
+    "listener.quic.$name.enable_ocsp_stapling": OneOf["true", "false"] = "false";
     /// Where the state of the certificate is asked.
-    "listener.quic.$name.ocsp_responder_url": Text => Later("OCSP stapling is not there yet");
+    "listener.quic.$name.ocsp_responder_url": Text;
     /// The certificate of the issuer.
-    "listener.quic.$name.ocsp_issuer_pem": File => Later("OCSP stapling is not there yet");
+    "listener.quic.$name.ocsp_issuer_pem": File;
     /// How often the state of the certificate is asked.
-    "listener.quic.$name.ocsp_refresh_interval": Duration = "5m" => Later("OCSP stapling is not there yet");
+    "listener.quic.$name.ocsp_refresh_interval": Duration = "5m";
     /// How long that answer may take.
-    "listener.quic.$name.ocsp_refresh_http_timeout": Duration = "15s" => Later("OCSP stapling is not there yet");
+    "listener.quic.$name.ocsp_refresh_http_timeout": Duration = "15s";
     /// Whether clients' certificates are looked up in revocation lists. Whoever is on none because there is none is refused.
     "listener.quic.$name.enable_crl_check": OneOf["true", "false"] = "false";
     /// Where revocation lists are fetched, by HTTP, at start and then every `crl_cache_refresh_interval`.

@@ -280,8 +280,23 @@ pub struct ListenerTls {
     pub ext_key_usage: Vec<String>,
     /// Where revoked certificates are listed; `None` is that nobody looks.
     pub revoked: Option<RevocationLists>,
+    /// How the state of the first certificate is asked for; `None` is not at all.
+    pub stapling: Option<Stapling>,
     /// The password of the private key.
     pub key_password: Option<Secret>,
+}
+
+/// How the state of a certificate is asked for (OCSP).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stapling {
+    /// Where.
+    pub url: String,
+    /// The certificate of the issuer.
+    pub issuer: PathBuf,
+    /// How often.
+    pub every: Duration,
+    /// How long an answer may take.
+    pub limit: Duration,
 }
 
 /// Where revoked certificates are listed.
