@@ -3,7 +3,8 @@
 
 use cluster::Stamp;
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mqtt::session::{Flight, Session};

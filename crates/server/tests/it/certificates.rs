@@ -538,3 +538,20 @@ fn the_state_of_the_certificate_is_stapled_to_it() {
     tls(connected(&node, 2), &config).unwrap();
     assert!(!stapled.0.lock().unwrap().is_empty());
 }
+
+#[test]
+fn every_block_of_the_page_for_operators_is_accepted_and_has_an_effect() {
+    let page = include_str!("../../../../docs/operate/listeners.md");
+    let blocks: Vec<&str> =
+        page.split("```conf\n").skip(1).filter_map(|part| part.split("```").next()).collect();
+    assert_eq!(blocks.len(), 6);
+    for block in blocks {
+        let node = Node::new();
+        block.lines().for_each(|line| node.line(line));
+        let said = node.emqx(&["check_conf"]);
+        said.ok();
+        for key in block.lines().filter_map(|line| line.split(" = ").next()) {
+            assert!(!said.out.contains(&format!("No effect here: {key}:")), "{key}: {said:?}");
+        }
+    }
+}

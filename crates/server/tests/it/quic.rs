@@ -182,6 +182,21 @@ fn a_client_has_one_stream() {
 }
 
 #[test]
+fn a_client_that_moves_to_another_address_stays_connected() {
+    let (node, authority, at) = node(&[]);
+    let quic = Setup::new(&authority.file, None).open(at).unwrap();
+    let (runtime, endpoint) = (quic.runtime.clone(), quic.endpoint.clone());
+    let mut wire = Wire::on(quic).login("mover");
+    for _ in 0..3 {
+        let context = runtime.enter();
+        endpoint.rebind(UdpSocket::bind("127.0.0.1:0").unwrap()).unwrap();
+        drop(context);
+        wire.alive();
+    }
+    assert!(node.ctl(&["clients", "list"]).ok().contains("Client(mover,"));
+}
+
+#[test]
 fn large_messages_come_through_whole_and_in_order() {
     let (_node, authority, at) = node(&[]);
     let client = Setup::new(&authority.file, None);
