@@ -32,8 +32,8 @@ pub const ALPN: &str = "mqtt";
 /// Bytes that a client may send ahead before the node has answered it, and afterwards.
 const WINDOW_BYTES_BEFORE: u32 = 16 << 10;
 const WINDOW_BYTES: u32 = 256 << 10;
-/// Bytes on their way to a client that QUIC keeps until they are acknowledged.
-const SEND_BYTES: u64 = 256 << 10;
+/// Bytes on their way to a client that QUIC keeps until they are acknowledged. Each piece of them costs some 64 more.
+const SEND_BYTES: u64 = 128 << 10;
 /// The kernel's room in the pipe, towards the shard and from it.
 const PIPE_BYTES_IN: usize = 8 << 10;
 const PIPE_BYTES_OUT: usize = 64 << 10;
@@ -369,7 +369,8 @@ async fn give_out(
         let mut piece = Vec::with_capacity(PIECE_BYTES);
         match pipe.try_read_buf(&mut piece) {
             Ok(0) => return Ok(()),
-            Ok(_) => send.write_chunk(piece.into()).await?,
+            // Copied, as what is not acknowledged may be many pieces of a few bytes.
+            Ok(_) => send.write_all(&piece).await?,
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
             Err(e) => return Err(e),
         }

@@ -127,6 +127,13 @@ fn node(set: &[(&str, &str)]) -> (Node, Authority, SocketAddr) {
     (node, authority, at)
 }
 
+/// What the node's process has resident, in KiB.
+fn resident(node: &Node) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 #[test]
 fn clients_speak_mqtt_over_quic_with_one_another_and_with_others() {
     let (node, authority, at) = node(&[]);
@@ -339,6 +346,34 @@ fn clients_that_do_not_read_are_held_back_and_not_kept_in_memory() {
 }
 
 #[test]
+fn small_messages_that_a_client_does_not_acknowledge_take_little_room() {
+    let (node, authority, at) = node(&[]);
+    let client = Setup::new(&authority.file, None);
+    // Its side of QUIC does nothing but while something is waited for.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let crypto = Arc::new(QuicClientConfig::try_from(client.tls.clone()).unwrap());
+    let _held = runtime.block_on(async {
+        let endpoint = Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let config = quinn::ClientConfig::new(crypto);
+        let connection = endpoint.connect_with(config, at, "localhost").unwrap().await.unwrap();
+        let (mut send, mut recv) = connection.open_bi().await.unwrap();
+        send.write_all(&crate::wire::bytes("10 * 'MQTT' 04 02 003c 'deaf' | 82 * 0001 't' 00"))
+            .await
+            .unwrap();
+        recv.read_exact(&mut [0; 9]).await.unwrap();
+        (endpoint, connection, send, recv)
+    });
+    let mut writer = Wire::v3(node.mqtt(), "writer");
+    writer.send("30 * 't' 'x'").alive();
+    let before = resident(&node);
+    for _ in 0..4_000 {
+        writer.send("30 * 't' 'x'").alive();
+    }
+    let grown = resident(&node).saturating_sub(before);
+    assert!(grown < 2_000, "{grown} KiB for 28,000 bytes");
+}
+
+#[test]
 fn a_port_that_another_has_is_refused_and_so_is_a_path() {
     let mut node = Node::new();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -444,11 +479,6 @@ fn nothing_is_taken_before_a_handshake_that_could_be_sent_twice() {
 fn what_comes_before_the_login_takes_little_room_over_quic_too() {
     let (node, authority, at) = node(&[]);
     let client = Setup::new(&authority.file, None);
-    let resident = || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap().to_owned();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let crypto = Arc::new(QuicClientConfig::try_from(client.tls.clone()).unwrap());
     // As much as fits of a CONNECT that does not end, from many.
@@ -468,10 +498,10 @@ fn what_comes_before_the_login_takes_little_room_over_quic_too() {
         })
     };
     let _warm = sends(20);
-    let before = resident();
+    let before = resident(&node);
     let all = sends(200);
     assert!(all.1.iter().all(|(.., sent)| *sent), "a CONNECT of that length is read");
     // 34 KiB are what QUIC and TLS know of a connection.
-    let each = resident().saturating_sub(before) / 200;
+    let each = resident(&node).saturating_sub(before) / 200;
     assert!(each <= 34 + 64 + 16, "{each} KiB a connection");
 }
