@@ -105,14 +105,20 @@ impl Port {
         listener: &Arc<Listener>,
         shards: &[ShardHandle],
     ) -> Result<(), String> {
-        self.takes.store(true, Ordering::Relaxed);
-        let (Some(runtime), Some(socket)) = (&threads.0, self.socket.lock().take()) else { return Ok(()) };
-        let _context = runtime.enter();
+        let mut endpoint = self.endpoint.lock();
+        if endpoint.is_some() {
+            self.takes.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        let runtime = threads.0.as_ref().ok_or("the node ends")?;
         let config = config(listener, None)?;
+        let socket = self.socket.lock().take().ok_or("its port is lost; start the node anew")?;
+        let _context = runtime.enter();
         let transport = Arc::new(quinn::TokioRuntime);
-        let endpoint = Endpoint::new(EndpointConfig::default(), Some(config.clone()), socket, transport)
+        let made = Endpoint::new(EndpointConfig::default(), Some(config.clone()), socket, transport)
             .map_err(|why| why.to_string())?;
-        *self.endpoint.lock() = Some(endpoint.clone());
+        *endpoint = Some(made.clone());
+        self.takes.store(true, Ordering::Relaxed);
         let door = Door {
             takes: self.takes.clone(),
             base: config,
@@ -120,7 +126,7 @@ impl Port {
             shards: shards.to_vec(),
             handshakes: Arc::default(),
         };
-        runtime.spawn(door.accept(endpoint));
+        runtime.spawn(door.accept(made));
         Ok(())
     }
 
