@@ -14,7 +14,7 @@ use crate::scenarios::{Figures, Needs, SCENARIOS, Scenario, Setting};
 use crate::stream::Layers;
 use crate::tool::{self, Kind, Login, Plan, Say};
 use crate::wire::Version;
-use crate::{Fallible, compare, guard, process, relay, secure};
+use crate::{Fallible, compare, guard, process, relay, secure, tables};
 
 fn option(long: &'static str, short: Option<char>, default: &'static str, help: &'static str) -> Arg {
     let arg = Arg::new(long).long(long).help(help).action(ArgAction::Set);
@@ -158,6 +158,12 @@ fn command() -> Command {
                 .arg(option("port", Some('p'), "1883", "port on 127.0.0.1").value_parser(value_parser!(u16))),
         )
         .subcommand(
+            Command::new("tables")
+                .about("What a table of filters costs as it grows: no broker is asked")
+                .arg(whole(option("filters", None, "1000000", "up to so many")))
+                .arg(option("work", None, "", "one figure, in a process of its own").hide(true)),
+        )
+        .subcommand(
             Command::new("compare")
                 .about("Runs the loads against brokers on this host in turn and writes what came out")
                 .arg(option("ours", None, "", "the directory of a release (holds bin/emqx)"))
@@ -190,6 +196,10 @@ pub fn main() -> ExitCode {
         Some(("guard", m)) => match text(m, "work") {
             Some(name) => guard::work(name),
             None => guard::run(Path::new(text(m, "table").unwrap_or_default()), flag(m, "write")),
+        },
+        Some(("tables", m)) => match text(m, "work") {
+            Some(work) => tables::work(work),
+            None => tables::run(number(m, "filters") as usize),
         },
         Some(("relay", m)) => {
             let port = m.get_one::<u16>("port").copied().unwrap_or(1883);

@@ -18,6 +18,7 @@ mod report;
 pub mod scenarios;
 mod secure;
 pub mod stream;
+mod tables;
 pub mod tool;
 pub mod traffic;
 pub mod wire;

@@ -318,3 +318,15 @@ fn earlier(a: Option<Now>, b: Option<Now>) -> Option<Now> {
         (None, b) => b,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A million clients are a million of these: see docs/memory.md.
+    #[test]
+    fn a_client_stays_small() {
+        assert!(size_of::<Client>() <= 160, "{}", size_of::<Client>());
+        assert!(size_of::<Info>() <= 96, "{}", size_of::<Info>());
+    }
+}

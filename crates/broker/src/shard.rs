@@ -20,7 +20,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
 use mqtt::packet::{AckKind, Packet};
-use mqtt::session::{Close, Request};
+use mqtt::session::{Close, Copies, Request};
 use mqtt::{Message, Now, QoS, Reason};
 use slab::Slab;
 
@@ -83,6 +83,7 @@ pub struct Shard {
     /// Reused buffers, so that a message costs no allocation.
     frame: Vec<u8>,
     topic: String,
+    copies: Option<Box<Copies>>,
     batch: Vec<Message>,
 }
 
@@ -125,6 +126,7 @@ impl Shard {
             elsewhere: Publishing::default(),
             frame: Vec::new(),
             topic: String::new(),
+            copies: None,
             batch: Vec::new(),
             rng,
         }

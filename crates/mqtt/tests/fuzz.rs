@@ -155,7 +155,13 @@ fn a_session_does_as_its_model() {
                     let qos = 1 + random.below(2) as u8;
                     let how =
                         Delivery { qos: QoS::from_bits(qos).unwrap(), retain: false, subscription_ids: &[] };
-                    let got = session.deliver(&view(qos, "t"), &mut None, &how, Epoch(0), &mut out);
+                    let got = session.deliver(
+                        &view(qos, "t"),
+                        &mut mqtt::session::Copies::default(),
+                        &how,
+                        Epoch(0),
+                        &mut out,
+                    );
                     let fits = model.window.len() < room;
                     assert_eq!(got, if fits { Delivered::Sent } else { Delivered::NoRoom });
                     if fits {

@@ -9,9 +9,9 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 /// Bytes of memory for cached blocks. Everything kept here is also held in memory by its owner, so
 /// the cache serves only recovery.
-const CACHE_BYTES: u64 = 2 << 20;
+const CACHE_BYTES: u64 = 512 << 10;
 /// Bytes a space buffers in memory before it is flushed to a table file.
-const WRITE_BUFFER_BYTES: u64 = 4 << 20;
+const WRITE_BUFFER_BYTES: u64 = 1 << 20;
 /// Bytes of journal on disk, over all spaces, before old ones are flushed away.
 const JOURNAL_BYTES: u64 = 128 << 20;
 

@@ -1,8 +1,8 @@
 //! The last step of a message: into the window and the output of a connected client, into its mailbox,
 //! or to where its session is going.
 
-use mqtt::session::{Delivered, Delivery};
-use mqtt::{Message, MessageRef, QoS};
+use mqtt::session::{Copies, Delivered, Delivery};
+use mqtt::{MessageRef, QoS};
 
 use super::Shard;
 use crate::client::Life;
@@ -36,7 +36,7 @@ impl Shard {
         &mut self,
         target: Target,
         message: &MessageRef<'_>,
-        kept: &mut Option<Message>,
+        copies: &mut Copies,
         publication: Publication,
         from: Option<u32>,
         fx: &mut impl Effects,
@@ -50,7 +50,7 @@ impl Shard {
             return;
         }
         options.retain_as_published &= message.retain;
-        self.hand_over(slot, options, message, kept, publication, fx);
+        self.hand_over(slot, options, message, copies, publication, fx);
     }
 
     /// Gives a message to the picked member of a group here; to the next one where that is required and
@@ -60,7 +60,7 @@ impl Shard {
         group: u32,
         pick: Pick,
         message: &MessageRef<'_>,
-        kept: &mut Option<Message>,
+        copies: &mut Copies,
         publication: Publication,
         fx: &mut impl Effects,
     ) {
@@ -79,7 +79,7 @@ impl Shard {
         }
         let mut options = member.options();
         options.retain_as_published &= message.retain;
-        self.hand_over(member.session(), options, message, kept, publication, fx);
+        self.hand_over(member.session(), options, message, copies, publication, fx);
     }
 
     fn has_room_for(&self, slot: u32) -> bool {
@@ -96,14 +96,14 @@ impl Shard {
         slot: u32,
         mut options: Options,
         message: &MessageRef<'_>,
-        kept: &mut Option<Message>,
+        copies: &mut Copies,
         publication: Publication,
         fx: &mut impl Effects,
     ) -> Taken {
         let Some(client) = self.clients.get_mut(slot as usize) else { return Taken::No };
         self.stats.messages_delivered += 1;
         options.qos = granted(options.qos, message.qos, &client.zone);
-        let mut keep = || Letter::new(kept.get_or_insert_with(|| message.to_message()).clone(), options);
+        let mut keep = || Letter::new(copies.keep(message).clone(), options);
         let on_its_way = match (&mut client.life, &mut client.arriving) {
             (Life::Leaving(leaving), _) => Some(&mut leaving.late),
             (_, Some(arriving)) => Some(&mut arriving.held),
@@ -120,6 +120,7 @@ impl Shard {
             return Taken::Yes;
         }
         if let Life::Open { conn, session } = &mut client.life {
+            let epoch = fx.epoch();
             let out = fx.out(*conn);
             let may_go_first =
                 if options.qos == 0 { !client.mailbox.has_qos0() } else { client.mailbox.is_empty() };
@@ -133,8 +134,7 @@ impl Shard {
             if may_go_first && !is_slow && (options.qos == 0 || session.has_room()) {
                 let ids = [options.identifier];
                 let how = delivery(options, &ids);
-                let epoch = fx.epoch();
-                match session.deliver(message, kept, &how, epoch, fx.out(*conn)) {
+                match session.deliver(message, copies, &how, epoch, out) {
                     Delivered::NoRoom => {}
                     delivered => {
                         count_delivered(&mut self.stats, delivered, options.qos);
@@ -144,7 +144,7 @@ impl Shard {
                 }
             }
         }
-        let letter = Letter::new(kept.get_or_insert_with(|| message.to_message()).clone(), options);
+        let letter = Letter::new(copies.keep(message).clone(), options);
         self.post(slot, letter)
     }
 
@@ -197,8 +197,8 @@ impl Shard {
             }
             let ids = [options.identifier];
             let how = delivery(options, &ids);
-            let mut kept = Some(letter.message.clone());
-            match session.deliver(&letter.message.view(), &mut kept, &how, epoch, fx.out(conn)) {
+            let mut copies = Copies::of(letter.message.clone());
+            match session.deliver(&letter.message.view(), &mut copies, &how, epoch, fx.out(conn)) {
                 Delivered::NoRoom => {
                     client.mailbox.push_front(letter);
                     return;

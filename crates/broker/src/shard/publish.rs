@@ -1,6 +1,6 @@
 //! PUBLISH: may it, is it retained, who gets it. Own sessions at once, other places in one frame each.
 
-use mqtt::session::{Published, Ticket as AckTicket};
+use mqtt::session::{Copies, Published, Ticket as AckTicket};
 use mqtt::{Message, MessageRef, Now, Properties, QoS, Reason};
 use smallvec::SmallVec;
 
@@ -65,17 +65,19 @@ impl Shard {
             expiry: published.expiry,
             publisher: &publisher,
         };
-        let mut kept = None;
-        let stored = if published.retain { self.retain(&message, &mut kept, fx) } else { None };
-        let reached = self.route(&message, &mut kept, Some(slot), &mut publishing, fx);
+        let mut copies = self.copies.take().unwrap_or_default();
+        copies.begin();
+        let stored = if published.retain { self.retain(&message, &mut copies, fx) } else { None };
+        let reached = self.route(&message, &mut copies, Some(slot), &mut publishing, fx);
         // Only a PUBACK says so: a PUBREC is not the end of it.
         let is_nobody = reached == 0 && published.qos == QoS::AtLeastOnce;
         let reason = if is_nobody { Reason::NoMatchingSubscribers } else { Reason::Success };
         self.answer_publish(slot, conn, published.ticket, reason, stored, fx);
         // What it sends to itself comes after the answer.
         for target in publishing.targets.own.iter().filter(|t| t.is_session(slot)) {
-            self.deliver(*target, &message, &mut kept, Publication(self.publication), Some(slot), fx);
+            self.deliver(*target, &message, &mut copies, Publication(self.publication), Some(slot), fx);
         }
+        self.copies = Some(copies);
         self.topic = mounted;
         self.clients[slot as usize].publishing = Some(publishing);
     }
@@ -83,15 +85,15 @@ impl Shard {
     /// Something that is not of a client's connection is published: `$SYS`, a will, an operator's
     /// message. Retained, if it says so.
     pub fn publish_local(&mut self, message: &MessageRef<'_>, fx: &mut impl Effects) {
-        let mut kept = None;
+        let mut copies = Copies::default();
         if message.retain {
             // Nobody waits for the disk here.
-            self.retain(message, &mut kept, fx);
+            self.retain(message, &mut copies, fx);
         }
         self.stats.messages_publish += 1;
         let mut publishing = std::mem::take(&mut self.elsewhere);
         publishing.token = self.rng.next();
-        self.route(message, &mut kept, None, &mut publishing, fx);
+        self.route(message, &mut copies, None, &mut publishing, fx);
         self.elsewhere = publishing;
     }
 
@@ -104,14 +106,16 @@ impl Shard {
             self.stats.frames_bad += 1;
             return;
         };
-        let mut kept = None;
+        let mut copies = self.copies.take().unwrap_or_default();
+        copies.begin();
         let publication = frame.publication;
         let mut places: SmallVec<[Place; 8]> = SmallVec::new();
         if frame.reach == Reach::Everyone {
             let mut publishing = std::mem::take(&mut self.elsewhere);
             publishing.targets.look_up(message.topic, &self.lookup(fx));
+            copies.are_for(publishing.targets.own.len());
             for target in &publishing.targets.own {
-                self.deliver(*target, &message, &mut kept, publication, None, fx);
+                self.deliver(*target, &message, &mut copies, publication, None, fx);
             }
             if from.is_peer() {
                 places.extend(publishing.targets.places.iter().copied().filter(|p| !p.is_peer()));
@@ -127,7 +131,7 @@ impl Shard {
                 continue;
             };
             match candidate.own {
-                Some(group) => self.deliver_to_member(group, pick, &message, &mut kept, publication, fx),
+                Some(group) => self.deliver_to_member(group, pick, &message, &mut copies, publication, fx),
                 None => {
                     picks.push((candidate.place, groups.len(), pick));
                     groups.push(here);
@@ -135,6 +139,7 @@ impl Shard {
             }
         }
         self.send_frames(&message, publication, frame.reach, &places, &groups, &picks, fx);
+        self.copies = Some(copies);
     }
 
     /// Gives a message to everyone who wants its topic, but for `from`, whose turn comes after its answer.
@@ -142,7 +147,7 @@ impl Shard {
     pub(super) fn route(
         &mut self,
         message: &MessageRef<'_>,
-        kept: &mut Option<Message>,
+        copies: &mut Copies,
         from: Option<u32>,
         publishing: &mut Publishing,
         fx: &mut impl Effects,
@@ -157,9 +162,10 @@ impl Shard {
             return 0;
         }
         let publication = self.next_publication();
+        copies.are_for(targets.own.len());
         for target in &targets.own {
             if from.is_none_or(|slot| !target.is_session(slot)) {
-                self.deliver(*target, message, kept, publication, from, fx);
+                self.deliver(*target, message, copies, publication, from, fx);
             }
         }
         let mut reached = targets.own.len() + targets.places.len();
@@ -175,7 +181,7 @@ impl Shard {
             };
             reached += 1;
             match candidate.own {
-                Some(own) => self.deliver_to_member(own, pick, message, kept, publication, fx),
+                Some(own) => self.deliver_to_member(own, pick, message, copies, publication, fx),
                 None => picks.push((candidate.place, n, pick)),
             }
         }
@@ -199,7 +205,7 @@ impl Shard {
         let publication = self.next_publication();
         match candidate.own {
             Some(own) => {
-                self.deliver_to_member(own, pick, &view, &mut Some(message.clone()), publication, fx);
+                self.deliver_to_member(own, pick, &view, &mut Copies::of(message.clone()), publication, fx);
             }
             None => {
                 let picks = Picks::from_elem((candidate.place, 0, pick), 1);
@@ -248,13 +254,12 @@ impl Shard {
     fn retain(
         &mut self,
         message: &MessageRef<'_>,
-        kept: &mut Option<Message>,
+        copies: &mut Copies,
         fx: &mut impl Effects,
     ) -> Option<Ticket> {
         self.stats.messages_retained += 1;
-        let kept = kept.get_or_insert_with(|| message.to_message());
         let ticket = self.ticket();
-        (fx.retain(kept, ticket) == Wait::Later).then_some(ticket)
+        (fx.retain(copies.keep(message), ticket) == Wait::Later).then_some(ticket)
     }
 
     /// Answers a PUBLISH now, or notes that the answer waits for the disk.

@@ -572,3 +572,31 @@ fn whoever_joins_leaves_and_is_forced_out_amid_faults_all_agree_in_the_end() {
         }
     }
 }
+
+/// Bytes and parcels that a node of an idle cluster sends in a second.
+fn talk(count: usize) -> (f64, f64) {
+    let mut world = cluster(count, 3);
+    world.run(5_000);
+    let before = (world.bytes, world.parcels);
+    world.run(10_000);
+    let each = |sum: u64| sum as f64 / 10.0 / count as f64;
+    (each(world.bytes - before.0), each(world.parcels - before.1))
+}
+
+#[test]
+fn an_idle_cluster_of_twenty_says_little() {
+    let (bytes, parcels) = talk(20);
+    assert!(
+        bytes < 20_000.0 && parcels < 400.0,
+        "a node sends {bytes:.0} bytes in {parcels:.0} parcels a second"
+    );
+}
+
+#[test]
+#[ignore = "figures for docs/scale.md"]
+fn what_idle_clusters_say() {
+    for count in [3, 10, 20, 50, 100] {
+        let (bytes, parcels) = talk(count);
+        println!("| {count} | {bytes:.0} | {parcels:.0} |");
+    }
+}

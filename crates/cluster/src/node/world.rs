@@ -179,6 +179,9 @@ pub(crate) struct World {
     seed: u64,
     rng: StdRng,
     serial: u64,
+    /// What all nodes have sent.
+    pub parcels: u64,
+    pub bytes: u64,
 }
 
 impl World {
@@ -191,6 +194,8 @@ impl World {
             seed,
             rng: StdRng::seed_from_u64(seed),
             serial: 0,
+            parcels: 0,
+            bytes: 0,
         };
         for i in 0..count {
             world.places.push(Place {
@@ -318,6 +323,8 @@ impl World {
 
     fn effects(&mut self, i: usize) {
         for (link, bytes) in std::mem::take(&mut self.places[i].host.sent) {
+            self.parcels += 1;
+            self.bytes += bytes.len() as u64;
             let delay = self.rng.random_range(1..4);
             for wire in &mut self.wires {
                 for side in 0..2 {

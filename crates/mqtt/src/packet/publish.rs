@@ -113,6 +113,11 @@ impl Forward<'_> {
         1 + varint_len(body) + body
     }
 
+    /// Where the packet identifier lies, in a packet that has one.
+    pub fn id_at(&self, version: Version) -> usize {
+        1 + varint_len(self.body_bytes(version)) + 2 + self.topic().len()
+    }
+
     /// Appends everything but the payload.
     pub fn encode_head(&self, version: Version, out: &mut Vec<u8>) {
         out.put_u8(first_byte(self.dup, self.qos, self.retain));

@@ -4,6 +4,7 @@
 
 mod acks;
 mod alias;
+mod copies;
 mod flight;
 mod incoming;
 mod out;
@@ -13,6 +14,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use acks::Ticket;
+pub use copies::Copies;
+use copies::Form;
 pub use flight::Flight;
 pub use out::{Close, LARGE_PAYLOAD_BYTES, Out};
 pub use outgoing::{Delivered, Delivery};
@@ -22,7 +25,7 @@ use crate::codec::{PACKET_BYTES_MAX, Properties, Property};
 use crate::packet::{
     Ack, AckKind, Connack, Connect, Disconnect, Packet, Suback, Subscribe, Unsuback, Unsubscribe,
 };
-use crate::{Epoch, Message, MessageRef, Now, QoS, Reason, Version, topic};
+use crate::{Epoch, MessageRef, Now, QoS, Reason, Version, topic};
 use acks::Acks;
 use incoming::{Incoming, Taken};
 use outgoing::{Outgoing, Received, Receiver};
@@ -434,19 +437,29 @@ impl Session {
         self.put(out, |bytes| unsuback.encode(self.version(), bytes));
     }
 
-    /// Sends a message to the client, or says why not. `kept` is the message as one buffer; it is made
-    /// here, for all subscribers at once, when the first of them has to keep it.
+    /// Sends a message to the client, or says why not. What other clients can use too stays in `copies`.
     pub fn deliver(
         &mut self,
         message: &MessageRef<'_>,
-        kept: &mut Option<Message>,
+        copies: &mut Copies,
         how: &Delivery<'_>,
         epoch: Epoch,
         out: &mut Out,
     ) -> Delivered {
         // [MQTT-3.8.4-8]; `upgrade_qos` sends with the greater of the two.
         let qos = if self.rules.upgrade_qos { how.qos.max(message.qos) } else { how.qos.min(message.qos) };
-        self.outgoing.deliver(self.receiver(), message, kept, &Delivery { qos, ..*how }, epoch, out)
+        let is_plain = how.subscription_ids.is_empty() && self.rules.mount_bytes == 0;
+        if copies.are_for_many() && is_plain && !self.outgoing.has_aliases() {
+            if message.is_expired(epoch) {
+                return Delivered::Expired;
+            }
+            let form = Form { is_v5: self.version().is_v5(), qos, retain: how.retain };
+            if !copies.has(form) && !copies.note(form, message, self.version(), epoch) {
+                return Delivered::TooLarge;
+            }
+            return self.outgoing.repeat(message, copies, form, self.rules.client_packet_max as usize, out);
+        }
+        self.outgoing.deliver(self.receiver(), message, copies, &Delivery { qos, ..*how }, epoch, out)
     }
 
     /// Whether a QoS 1 or 2 message could be sent now.

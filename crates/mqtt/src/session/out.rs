@@ -87,6 +87,26 @@ impl Out {
         }
     }
 
+    /// A packet as another client got it: with the packet identifier at its place, and a large payload after it.
+    pub(super) fn repeat(&mut self, packet: &[u8], id: Option<(usize, u16)>, large: Option<&Message>) {
+        if self.close.is_some() {
+            return;
+        }
+        let before = self.small.len();
+        self.small.extend_from_slice(packet);
+        if let Some((at, id)) = id
+            && let Some(place) = self.small.get_mut(before + at..before + at + 2)
+        {
+            place.copy_from_slice(&id.to_be_bytes());
+        }
+        if let Some(message) = large {
+            let place = self.small.len();
+            let large = self.large.get_or_insert_default();
+            large.payloads.push_back((place, message.clone()));
+            large.waiting += message.payload().len();
+        }
+    }
+
     /// Ends the connection after what has been put out. The first cause stays.
     pub fn close(&mut self, close: Close) {
         self.close.get_or_insert(close);

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use super::Out;
 use super::alias::Aliases;
+use super::copies::{Copies, Form};
 use super::flight::{Entry, Flight, SubscriptionIds};
 use super::out::LARGE_PAYLOAD_BYTES;
 use crate::packet::{Ack, AckKind, Forward};
@@ -112,12 +113,12 @@ impl Outgoing {
     }
 
     /// Sends a message with this QoS, whatever that of the message and of `how` is. With QoS 1 and 2,
-    /// and with a large payload, `kept` is made if nobody has made it yet.
+    /// and with a large payload, it is kept.
     pub(super) fn deliver(
         &mut self,
         receiver: Receiver,
         message: &MessageRef<'_>,
-        kept: &mut Option<Message>,
+        copies: &mut Copies,
         how: &Delivery<'_>,
         epoch: Epoch,
         out: &mut Out,
@@ -147,22 +148,10 @@ impl Outgoing {
             return Delivered::TooLarge;
         }
         if how.qos > QoS::AtMostOnce {
-            if !self.has_room() {
-                return Delivered::NoRoom;
-            }
-            let id = self.next_id();
+            let Some(id) = self.keep(message, copies, how) else { return Delivered::NoRoom };
             forward.packet_id = id;
-            let message = kept.get_or_insert_with(|| message.to_message()).clone();
-            let subscription_ids = SubscriptionIds::new(how.subscription_ids);
-            self.open.get_or_insert_with(|| Box::new(Open::resume(VecDeque::new()))).push(Entry {
-                id,
-                qos: how.qos,
-                retain: how.retain,
-                message: Some(message),
-                subscription_ids,
-            });
         } else if message.payload.len() >= LARGE_PAYLOAD_BYTES {
-            kept.get_or_insert_with(|| message.to_message());
+            copies.keep(message);
         }
         // An alias that is new makes the packet longer, at most by this.
         if let Some(aliases) = &mut self.aliases
@@ -170,8 +159,59 @@ impl Outgoing {
         {
             forward.alias = aliases.of(shown.topic);
         }
-        send(&forward, receiver.version, kept.as_ref(), out);
+        send(&forward, receiver.version, copies.kept(), out);
         Delivered::Sent
+    }
+
+    /// Sends the packet that `copies` have noted, which has that form.
+    pub(super) fn repeat(
+        &mut self,
+        message: &MessageRef<'_>,
+        copies: &mut Copies,
+        form: Form,
+        packet_bytes_max: usize,
+        out: &mut Out,
+    ) -> Delivered {
+        let is_large = message.payload.len() >= LARGE_PAYLOAD_BYTES;
+        let payload = if is_large { message.payload.len() } else { 0 };
+        if copies.packet().0.len() + payload > packet_bytes_max {
+            return Delivered::TooLarge;
+        }
+        let mut id = None;
+        if form.qos > QoS::AtMostOnce {
+            let how = Delivery { qos: form.qos, retain: form.retain, subscription_ids: &[] };
+            id = self.keep(message, copies, &how);
+            if id.is_none() {
+                return Delivered::NoRoom;
+            }
+        } else if is_large {
+            copies.keep(message);
+        }
+        let (packet, id_at) = copies.packet();
+        out.repeat(packet, id.map(|id| (id_at, id)), copies.kept().filter(|_| is_large));
+        Delivered::Sent
+    }
+
+    /// Whether topics have numbers here: then each client has its own.
+    pub(super) fn has_aliases(&self) -> bool {
+        self.aliases.is_some()
+    }
+
+    /// Puts a message of QoS 1 or 2 into the window and says its packet identifier; `None`: there is no room.
+    fn keep(&mut self, message: &MessageRef<'_>, copies: &mut Copies, how: &Delivery<'_>) -> Option<u16> {
+        if !self.has_room() {
+            return None;
+        }
+        let id = self.next_id();
+        let entry = Entry {
+            id,
+            qos: how.qos,
+            retain: how.retain,
+            message: Some(copies.keep(message).clone()),
+            subscription_ids: SubscriptionIds::new(how.subscription_ids),
+        };
+        self.open.get_or_insert_with(|| Box::new(Open::resume(VecDeque::new()))).push(entry);
+        Some(id)
     }
 
     /// Sends what an earlier connection left, as far as the window has room: PUBLISH with DUP, or PUBREL

@@ -130,7 +130,7 @@ impl Side {
         let qos = QoS::from_bits(qos).unwrap();
         let how = Delivery { qos, retain: false, subscription_ids: ids };
         let epoch = Epoch(1000 + self.now.0);
-        let delivered = self.session.deliver(message, &mut None, &how, epoch, &mut self.out);
+        let delivered = self.session.deliver(message, &mut Copies::default(), &how, epoch, &mut self.out);
         (delivered, self.output())
     }
 
@@ -545,4 +545,11 @@ fn packets_that_a_client_may_not_send_end_the_connection() {
         let mut side = Side::new(V5, &[], &Limits::default());
         assert_eq!(side.send(packet), ["DISCONNECT protocol_error", "end protocol_error"]);
     }
+}
+
+/// A million connections are a million of these: see docs/memory.md.
+#[test]
+fn a_session_stays_small() {
+    assert!(size_of::<Session>() <= 112, "{}", size_of::<Session>());
+    assert!(size_of::<Out>() <= 48, "{}", size_of::<Out>());
 }

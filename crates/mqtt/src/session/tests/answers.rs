@@ -84,7 +84,7 @@ fn no_answer_carries_words() {
             side.session.accepted(ticket, reason, &mut side.out);
         }
         let how = Delivery { qos: QoS::ExactlyOnce, retain: false, subscription_ids: &[] };
-        side.session.deliver(&message(2, "b"), &mut None, &how, Epoch(1000), &mut side.out);
+        side.session.deliver(&message(2, "b"), &mut Copies::default(), &how, Epoch(1000), &mut side.out);
         let published = packets(&mut side).pop().unwrap();
         assert_eq!(published[0], 0x34);
         for (kind, id) in

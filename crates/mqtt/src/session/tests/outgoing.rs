@@ -182,14 +182,60 @@ fn one_buffer_serves_all_who_keep_a_message_and_nobody_keeps_qos_0() {
     {
         let message = MessageRef { payload, ..message(2, "a") };
         let how = Delivery { qos: QoS::from_bits(qos).unwrap(), retain: false, subscription_ids: &[] };
-        let mut kept = None;
+        let mut copies = Copies::default();
         let mut sides: Vec<Side> = (0..3).map(|_| Side::new(V5, &[], &Limits::default())).collect();
         for side in &mut sides {
-            side.session.deliver(&message, &mut kept, &how, Epoch(1000), &mut side.out);
+            side.session.deliver(&message, &mut copies, &how, Epoch(1000), &mut side.out);
         }
-        assert_eq!(kept.as_ref().map_or(0, Message::holders), expected, "QoS {qos} {} bytes", payload.len());
+        assert_eq!(
+            copies.kept().map_or(0, crate::Message::holders),
+            expected,
+            "QoS {qos} {} bytes",
+            payload.len()
+        );
         let bytes: Vec<Vec<u8>> = sides.iter_mut().map(|s| s.out.take_bytes()).collect();
         assert!(bytes[0] == bytes[2] && bytes[0].ends_with(payload));
+    }
+}
+
+#[test]
+fn what_clients_share_is_what_each_would_have_got_alone() {
+    let large = vec![1; LARGE_PAYLOAD_BYTES];
+    for payload in [&b"x"[..], &large] {
+        let message = MessageRef { payload, expiry: Some(60), ..message(2, "a/b") };
+        let sides = || {
+            let mut sides = Vec::new();
+            for version in [V5, V311] {
+                for list in [&[][..], &[Property::TopicAliasMax(5)], &[Property::MaxPacketSize(40)]] {
+                    let list = if version == V5 { list } else { &[] };
+                    sides.push(Side::new(version, list, &Limits::default()));
+                }
+            }
+            sides[3].session.set_mount("a/");
+            sides
+        };
+        let (mut shared, mut alone) = (sides(), sides());
+        for round in 0..3u8 {
+            let mut copies = Copies::default();
+            copies.are_for(shared.len());
+            for (n, (one, other)) in shared.iter_mut().zip(&mut alone).enumerate() {
+                for (qos, retain, ids) in
+                    [(0, false, &[][..]), (1, false, &[]), (2, true, &[]), (1, true, &[7])]
+                {
+                    let how = Delivery { qos: QoS::from_bits(qos).unwrap(), retain, subscription_ids: ids };
+                    let got = one.session.deliver(&message, &mut copies, &how, Epoch(1000), &mut one.out);
+                    let by_itself = &mut Copies::default();
+                    let wanted =
+                        other.session.deliver(&message, by_itself, &how, Epoch(1000), &mut other.out);
+                    assert_eq!(got, wanted, "round {round} client {n} QoS {qos}");
+                    assert_eq!(
+                        one.out.take_bytes(),
+                        other.out.take_bytes(),
+                        "round {round} client {n} QoS {qos}"
+                    );
+                }
+            }
+        }
     }
 }
 
