@@ -180,7 +180,7 @@ fn must_stand(bytes: &[u8], piece: usize, node: &mut Real) {
     lane.disconnected();
     lane.connected();
     let mut frames = Frames::default();
-    let good = stream_of(9, &[vec![1], vec![2; 500]]);
+    let good = stream_of(0x5EED_0000_5EED_0000, &[vec![1], vec![2; 500]]);
     lane.receive(&good, Now::new(0, 0), &mut frames).unwrap();
     assert_eq!(frames.0, [vec![1], vec![2; 500]]);
 }
