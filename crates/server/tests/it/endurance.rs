@@ -1,5 +1,5 @@
 //! What a node bears for long: its memory stays what it was, and good clients do not feel bad ones. Each test has
-//! a short form, which is the one that runs; `LONG=1` gives the figures of docs/benchmarks.md:
+//! a short form, which is the one that runs; `LONG=1` gives the figures of docs/limits.md:
 //! `LONG=1 cargo test --release -p flockmq-server --test it -- endurance --nocapture --test-threads=1`.
 
 mod crowd;

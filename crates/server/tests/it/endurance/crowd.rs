@@ -68,10 +68,12 @@ impl Crowd {
         let (stop, ticks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopping, ticked) = (stop.clone(), ticks.clone());
         let thread = std::thread::spawn(move || {
-            let kinds = MIX.iter().flat_map(|(kind, count)| std::iter::repeat_n(*kind, *count));
+            let kinds: Vec<Kind> =
+                MIX.iter().flat_map(|(kind, count)| std::iter::repeat_n(*kind, *count)).collect();
+            // Mixed, and spread over the tick, so that the pace is even.
+            let kinds = (0..kinds.len()).map(|n| kinds[n * 617 % kinds.len()]);
             let new = |(number, kind)| Hostile { number, kind, stream: None, age: 0 };
             let mut all: Vec<Hostile> = kinds.enumerate().map(new).collect();
-            // Spread over the tick, so that the pace is even.
             let part = all.len() / 20;
             for n in 0.. {
                 if stopping.load(Ordering::Relaxed) {

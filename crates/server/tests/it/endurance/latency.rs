@@ -38,6 +38,13 @@ fn measure(node: &Node, number: usize, phase: &AtomicUsize) -> Vec<(usize, Durat
     }
 }
 
+/// What a node has used of a processor, in hundredths of a second.
+fn ticks(node: &Node) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", node.pid())).expect("the node runs");
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    after_name.split(' ').skip(12).take(2).filter_map(|n| n.parse::<u64>().ok()).sum()
+}
+
 /// The value that a share of all is not above.
 fn percentile(sorted: &[Duration], share: f64) -> Duration {
     sorted[((sorted.len() - 1) as f64 * share) as usize]
@@ -60,10 +67,12 @@ fn run(length: Duration) -> [Vec<Duration>; 2] {
         for round in 0..2 {
             for (n, with_crowd) in [false, true].into_iter().enumerate() {
                 let crowd = with_crowd.then(|| Crowd::gather(node.mqtt()));
+                let before = ticks(&node);
                 phase.store(2 * round + n, Ordering::Relaxed);
                 std::thread::sleep(length);
                 phase.store(BETWEEN, Ordering::Relaxed);
-                println!("crowd {with_crowd}: resident {} KiB", resident_kib(&node));
+                let cpu = Duration::from_millis(10 * (ticks(&node) - before));
+                println!("crowd {with_crowd}: resident {} KiB, {cpu:?} of a processor", resident_kib(&node));
                 drop(crowd);
             }
         }
