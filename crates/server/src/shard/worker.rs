@@ -3,7 +3,7 @@
 mod arrivals;
 mod greet;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +40,10 @@ const READ_BYTES: usize = 64 << 10;
 const ACCEPTS: usize = 128;
 /// Output above which a connection counts as slow; below half of it it is asked to go on.
 const SLOW_BYTES: usize = 512 << 10;
+/// Output that is written before all that is larger, however much there is of it.
+const SMALL_BYTES: usize = 8 << 10;
+/// Bytes of larger outputs that are written in one turn: in the next one whoever has come meanwhile comes first.
+const TURN_WRITE_BYTES: usize = 1 << 20;
 /// How soon publishers that have to wait for a peer or for the disk are looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How long a connection rests whose message there is no memory for.
@@ -71,6 +75,8 @@ pub struct Worker {
     crowded: Vec<usize>,
     /// Connections that may have something to read.
     ready: Vec<u32>,
+    /// Connections whose output is larger than what goes first, in the order in which it has become so.
+    large: VecDeque<u32>,
     /// Connections that are not read for a while, and until when.
     resting: Vec<(Now, u32)>,
     swept_at: Now,
@@ -112,6 +118,7 @@ impl Worker {
             inbox_is_fresh: false,
             crowded: Vec::new(),
             ready: Vec::new(),
+            large: VecDeque::new(),
             resting: Vec::new(),
             swept_at: Now(0),
             unsettled: false,
@@ -190,7 +197,9 @@ impl Worker {
         self.flush(now);
         self.fx.hand_over(now);
         self.fx.interest = None;
-        more || !self.crowded.is_empty() || (!self.ready.is_empty() && self.fx.may_read())
+        more || !self.large.is_empty()
+            || !self.crowded.is_empty()
+            || (!self.ready.is_empty() && self.fx.may_read())
     }
 
     fn take_messages(&mut self, now: Now) {
@@ -520,11 +529,27 @@ impl Worker {
         }
     }
 
-    /// Sends what has been put out, and ends what has to end.
+    /// Sends what has been put out, and ends what has to end: what is small first, then as much of the rest as
+    /// does not keep those waiting who come meanwhile.
     fn flush(&mut self, now: Now) {
-        while let Some(at) = self.fx.dirty.pop() {
+        let mut left = TURN_WRITE_BYTES as u64;
+        loop {
+            while let Some(at) = self.fx.dirty.pop() {
+                let output = self.fx.output(ConnId(at));
+                if output.out.len() > SMALL_BYTES {
+                    // It stays marked, so that it is noted once.
+                    self.large.push_back(at);
+                    continue;
+                }
+                output.dirty = false;
+                self.flush_conn(at, now);
+            }
+            let Some(at) = self.large.pop_front_if(|_| left > 0) else { break };
             self.fx.output(ConnId(at)).dirty = false;
+            // What this one, or its end, brings others is looked at before the next one.
+            let before = self.fx.traffic.bytes_sent;
             self.flush_conn(at, now);
+            left = left.saturating_sub(self.fx.traffic.bytes_sent - before);
         }
         let mut lost = Vec::new();
         let at = self.cluster_now(now);
@@ -624,8 +649,10 @@ impl Worker {
 
     /// Connections whose last bytes are not with the kernel, clients' and peers'.
     pub fn unfinished(&self) -> usize {
-        let open =
-            self.conns.iter().filter(|(at, conn)| conn.is_closing() && !self.fx.outs[*at].out.is_empty());
+        let open = self.conns.iter().filter(|(at, conn)| {
+            let output = &self.fx.outs[*at];
+            (conn.is_closing() || output.ended.is_some()) && !output.out.is_empty()
+        });
         open.count() + self.fx.lanes.unfinished()
     }
 
