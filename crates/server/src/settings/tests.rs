@@ -429,3 +429,21 @@ fn any_text_is_read_without_a_panic() {
         let _ = installation.load(&[]).map_err(|problems| problems.to_string());
     }
 }
+
+#[test]
+fn a_zone_may_be_called_anything() {
+    for name in ["a.b", ".", ".external", "external.", "a..b", "a\\", "\\.", "$name", "zone", "ä b", "#"] {
+        let zone = name.replace('.', "\\.");
+        let conf = format!("listener.tcp.x = 1883\nlistener.tcp.x.zone = {name}\nmqtt.max_qos_allowed = 1\n");
+        let settings = Installation::with(&conf).settings(&[]);
+        assert_eq!(
+            (&*settings.listeners[0].zone.name, settings.listeners[0].zone.max_qos_allowed),
+            (name, 1)
+        );
+        if name == "a.b" {
+            let settings =
+                Installation::with(&format!("{conf}zone.{zone}.max_qos_allowed = 0\n")).settings(&[]);
+            assert_eq!(settings.listeners[0].zone.max_qos_allowed, 0);
+        }
+    }
+}

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Reader, Zones};
+use crate::settings::table::split_words;
 use crate::settings::typed::{Access, Anonymous, DenyAction, Protocol, Zone};
 use crate::settings::value;
 
 /// All zones that are named by a `zone.` key or by a listener, and the one without a name.
 pub(super) fn zones(reader: &mut Reader) -> Zones {
-    let mut names: BTreeSet<String> = reader.names_under("zone").into_iter().collect();
+    let written = reader.names_under("zone").into_iter();
+    let mut names: BTreeSet<String> = written.map(|name| name.replace("\\.", ".")).collect();
     for protocol in Protocol::ALL {
         let prefix = format!("listener.{}", protocol.word());
         for listener in reader.names_under(&prefix) {
@@ -25,7 +27,11 @@ pub(super) fn zones(reader: &mut Reader) -> Zones {
 
 fn zone(reader: &mut Reader, name: String) -> Zone {
     // A zone nobody has set anything for reads keys that cannot be written, and so takes every default.
-    let word = if name.is_empty() { "\\." } else { &name };
+    // So does one that a listener names with what no key can hold.
+    let mut word = name.replace('.', "\\.");
+    if name.is_empty() || split_words(&format!("zone.{word}.x")).count() != 3 {
+        word = "\\.".to_owned();
+    }
     let key = |rest: &str| format!("zone.{word}.{rest}");
     // What the zone says, else what the whole broker says.
     let pick = |reader: &mut Reader, rest: &str, global: &str| {
