@@ -1,7 +1,7 @@
 //! Messages from the client: aliases, QoS 2 duplicates, and how many may be unanswered.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use super::acks::Acks;
 use super::alias::Received;
@@ -28,10 +28,34 @@ pub(super) struct Incoming {
 /// QoS 2 messages between PUBLISH and PUBREL.
 #[derive(Debug)]
 struct Unreleased {
-    /// Their packet identifiers, with the time they came.
-    ids: BTreeMap<u16, Now>,
+    /// Their packet identifiers, ascending, with the time they came. As a rule the new one goes to the end and the
+    /// first one goes.
+    ids: VecDeque<(u16, Now)>,
     /// None of them came earlier.
     oldest: Now,
+}
+
+impl Unreleased {
+    fn insert(&mut self, id: u16, now: Now) {
+        if self.ids.is_empty() {
+            self.oldest = now;
+        }
+        if let Err(at) = self.find(id) {
+            self.ids.insert(at, (id, now));
+        }
+    }
+
+    fn remove(&mut self, id: u16) -> bool {
+        self.find(id).is_ok_and(|at| self.ids.remove(at).is_some())
+    }
+
+    /// Where it is, or would be.
+    fn find(&self, id: u16) -> Result<usize, usize> {
+        if self.ids.back().is_none_or(|(last, _)| *last < id) {
+            return Err(self.ids.len());
+        }
+        self.ids.binary_search_by_key(&id, |(of, _)| *of)
+    }
 }
 
 /// What became of a PUBLISH.
@@ -47,7 +71,8 @@ pub(super) enum Taken<'p> {
 
 impl Incoming {
     pub(super) fn new(received_max: u16, alias_max: u16, received: Vec<u16>, now: Now) -> Incoming {
-        let ids: BTreeMap<u16, Now> = received.into_iter().map(|id| (id, now)).collect();
+        let mut ids: VecDeque<(u16, Now)> = received.into_iter().map(|id| (id, now)).collect();
+        ids.make_contiguous().sort_unstable();
         let unreleased = (!ids.is_empty()).then(|| Box::new(Unreleased { ids, oldest: now }));
         Incoming { unreleased, received_max, alias_max, aliases: None }
     }
@@ -94,12 +119,8 @@ impl Incoming {
         }
         self.look_for_room(publish.qos, rules, acks, now)?;
         if publish.qos == QoS::ExactlyOnce {
-            let empty = || Box::new(Unreleased { ids: BTreeMap::new(), oldest: now });
-            let unreleased = self.unreleased.get_or_insert_with(empty);
-            if unreleased.ids.is_empty() {
-                unreleased.oldest = now;
-            }
-            unreleased.ids.insert(publish.packet_id, now);
+            let empty = || Box::new(Unreleased { ids: VecDeque::new(), oldest: now });
+            self.unreleased.get_or_insert_with(empty).insert(publish.packet_id, now);
         }
         Ok(Taken::New(Published {
             topic,
@@ -149,11 +170,11 @@ impl Incoming {
 
     /// PUBREL: whether there was such a message.
     pub(super) fn release(&mut self, packet_id: u16) -> bool {
-        self.unreleased.as_mut().is_some_and(|u| u.ids.remove(&packet_id).is_some())
+        self.unreleased.as_mut().is_some_and(|u| u.remove(packet_id))
     }
 
     fn is_unreleased(&self, packet_id: u16) -> bool {
-        self.unreleased.as_ref().is_some_and(|u| u.ids.contains_key(&packet_id))
+        self.unreleased.as_ref().is_some_and(|u| u.find(packet_id).is_ok())
     }
 
     pub(super) fn awaiting_rel(&self) -> usize {
@@ -161,7 +182,7 @@ impl Incoming {
     }
 
     pub(super) fn received(&self) -> Vec<u16> {
-        self.unreleased.iter().flat_map(|u| u.ids.keys().copied()).collect()
+        self.unreleased.iter().flat_map(|u| u.ids.iter().map(|(id, _)| *id)).collect()
     }
 
     /// When the first message may have waited too long for its PUBREL.
@@ -175,8 +196,8 @@ impl Incoming {
         if self.wake_at(timeout_ms).is_some_and(|at| now >= at)
             && let Some(unreleased) = &mut self.unreleased
         {
-            unreleased.ids.retain(|_, came| now.since(*came) < timeout_ms);
-            unreleased.oldest = unreleased.ids.values().min().copied().unwrap_or(now);
+            unreleased.ids.retain(|(_, came)| now.since(*came) < timeout_ms);
+            unreleased.oldest = unreleased.ids.iter().map(|(_, came)| *came).min().unwrap_or(now);
         }
         self.unreleased.take_if(|u| u.ids.is_empty());
     }

@@ -342,7 +342,11 @@ impl Open {
         if position >= self.entries.len() - usize::from(self.unsent) {
             self.unsent -= 1;
         }
-        self.entries.remove(position);
+        if position == 0 {
+            self.entries.pop_front();
+        } else {
+            self.entries.remove(position);
+        }
         self.is_sorted |= self.entries.is_empty();
     }
 
@@ -355,6 +359,10 @@ impl Open {
         }
         if self.is_sorted {
             let wanted = distance(first, id);
+            // As a rule that is asked of the next new one.
+            if self.entries.back().is_some_and(|last| distance(first, last.id) < wanted) {
+                return None;
+            }
             return self.entries.binary_search_by_key(&wanted, |e| distance(first, e.id)).ok();
         }
         self.entries.iter().position(|e| e.id == id)
