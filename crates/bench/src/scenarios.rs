@@ -17,7 +17,7 @@ use crate::wire::{Ack, Packet, PublishForm, subscribe};
 /// Clients that connect at the same time.
 const AT_ONCE: usize = 100;
 /// The memory of a process is looked at once it has had the time to calm down.
-const CALM: Duration = Duration::from_millis(300);
+const CALM: Duration = Duration::from_millis(1000);
 
 /// How a scenario is run.
 #[derive(Clone)]

@@ -97,6 +97,7 @@ pub async fn watch(gauge: Arc<Gauge>, shards: Vec<ShardHandle>, control: Control
         tracing::error!(limit, used = gauge.used(), "node.max_memory is less than an idle node needs");
     }
     let (mut evicted_at, mut given_back_at) = (tokio::time::Instant::now(), tokio::time::Instant::now());
+    let mut lull = Lull::default();
     loop {
         let is_near = gauge.used() >= limit / 2;
         tokio::time::sleep(if is_near { OFTEN } else { SELDOM }).await;
@@ -108,11 +109,32 @@ pub async fn watch(gauge: Arc<Gauge>, shards: Vec<ShardHandle>, control: Control
             evict(&shards, gauge.used().saturating_sub(limit / 100 * (STEPS[3].1 - BACK))).await;
             evicted_at = tokio::time::Instant::now();
         }
-        if now > Pressure::None && given_back_at.elapsed() >= GIVE_BACK_PAUSE {
+        let is_short = now > Pressure::None && given_back_at.elapsed() >= GIVE_BACK_PAUSE;
+        if lull.has_come(gauge.used()) || is_short {
             to_all(&shards, || ShardMessage::Do(Box::new(|_| give_back())));
             give_back();
             given_back_at = tokio::time::Instant::now();
         }
+    }
+}
+
+/// Tells when memory has moved and stands still again: an allocator gives freed memory back only when it is asked
+/// for some, and a node that has come to rest asks for none.
+#[derive(Default)]
+struct Lull {
+    last: u64,
+    settled: u64,
+}
+
+impl Lull {
+    /// The process has so many bytes now.
+    fn has_come(&mut self, used: u64) -> bool {
+        let stands = std::mem::replace(&mut self.last, used) == used;
+        let has_moved = used.abs_diff(self.settled) > self.settled / 32;
+        if stands && has_moved {
+            self.settled = used;
+        }
+        stands && has_moved
     }
 }
 
@@ -165,6 +187,16 @@ async fn evict(shards: &[ShardHandle], bytes: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lull_comes_once_memory_has_moved_and_stands_still() {
+        let mut lull = Lull::default();
+        let looks =
+            [(100, false), (150, false), (150, true), (120, false), (120, true), (120, false), (121, false)];
+        for (used, expected) in looks.into_iter().chain([(121, false), (300, false), (300, true)]) {
+            assert_eq!(lull.has_come(used), expected, "{used}");
+        }
+    }
 
     #[test]
     fn steps_are_taken_in_order_and_taken_back_a_little_later() {

@@ -164,11 +164,20 @@ fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::super::{Refused, Registration, lookup};
     use super::*;
 
+    /// A port that nobody listens on, below those that the system gives to connections that go out: such a one may
+    /// be gone by the time it is bound.
     fn free_port() -> u16 {
-        std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port()
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        // Each test in a place of its own, whether they share a process or not.
+        let first = std::process::id() * 7 + CALLS.fetch_add(1, Ordering::Relaxed) * 1_000;
+        let mut ports = (0..20_000).map(|n| 10_000 + ((first + n) % 20_000) as u16);
+        let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        ports.find(is_free).expect("a port")
     }
 
     async fn until(mut done: impl AsyncFnMut() -> bool) {
