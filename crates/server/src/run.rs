@@ -169,6 +169,7 @@ async fn serve(settings: Settings, ready: Ready) -> Result<(), StartError> {
             for how in listeners.stapled() {
                 chores.push(tokio::task::spawn_local(stapled::keep(how.clone())));
             }
+            operator.make_users(&settings.access.users).await;
             listeners.open(&handles, &ready);
             ready.ready();
             tracing::info!(shards, "the node serves");

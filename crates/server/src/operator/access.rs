@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::access::{Ban, Kind, Right, User, passwords};
-use crate::api::Secret;
 use crate::api::shapes::{Banned, Module, RightShape, UserShape};
+use crate::api::{Access, Secret};
+use crate::settings::BuiltInUser;
 
 impl api::Access for Operator {
     async fn banned(&self, page: Page) -> Result<Listing<Banned>, Refusal> {
@@ -141,6 +142,21 @@ impl api::Access for Operator {
 }
 
 impl Operator {
+    /// Makes the users whom the configuration names, as far as nobody of that name is there.
+    pub async fn make_users(&self, users: &[BuiltInUser]) {
+        for user in users {
+            let kind = if user.is_client { Kind::ClientId } else { Kind::Username };
+            let secret = Secret::Password(user.password.reveal().to_owned());
+            match self.set_user(kind, user.name.clone(), secret, true).await {
+                Ok(true) => tracing::info!(name = user.name, "a user of the configuration is made"),
+                Ok(false) => {}
+                Err(refusal) => {
+                    tracing::error!(name = user.name, ?refusal, "a user of the configuration cannot be made");
+                }
+            }
+        }
+    }
+
     fn has_user(&self, kind: Kind, name: &str) -> bool {
         self.gate.lists().user(kind, name).is_some()
     }

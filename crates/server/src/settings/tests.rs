@@ -98,6 +98,10 @@ fn what_fills_a_field_is_what_is_said_to_work() {
         "{conf}cluster.discovery = static\nlistener.ssl.a.certfile = c\nlistener.ssl.a.keyfile = k\nlistener.wss.a.certfile = c\nlistener.wss.a.keyfile = k\n\
          listener.quic.a.certfile = c\nlistener.quic.a.keyfile = k\n"
     ));
+    installation.file(
+        "etc/plugins/emqx_auth_mnesia.conf",
+        "auth.user.1.username = u\nauth.user.1.password = p\nauth.client.1.clientid = c\nauth.client.1.password = p\n",
+    );
     let settings = installation.settings(&[]);
     let mut used = read::used_keys(installation.dir.path(), &settings.values);
     // Read by the zones only where the zone says nothing itself, or only with the strategy that needs them.

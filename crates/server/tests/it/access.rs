@@ -159,6 +159,25 @@ fn without_anonymous_clients_only_who_is_known_comes_in() {
 }
 
 #[test]
+fn users_of_the_configuration_are_there_when_the_node_serves_and_keep_a_password_of_later() {
+    let mut node = Node::new();
+    node.set("allow_anonymous", "false");
+    let plugins = node.conf().with_file_name("plugins");
+    std::fs::create_dir_all(&plugins).expect("a folder");
+    let users = "auth.user.1.username = joe\nauth.user.1.password = secret\n\
+        auth.client.1.clientid = device\nauth.client.1.password = pin\n";
+    std::fs::write(plugins.join("emqx_auth_mnesia.conf"), users).expect("written");
+    node.start();
+    node.connect("a").login("joe", "secret").open().ping();
+    node.connect("device").login("whoever", "pin").open().ping();
+    node.ctl(&["users", "update", "joe", "new"]).ok();
+    node.stop();
+    node.start();
+    node.connect("a").login("joe", "new").open().ping();
+    assert_eq!(node.connect("a").login("joe", "secret").refused(), BAD_LOGIN);
+}
+
+#[test]
 fn rights_given_by_command_come_before_the_rules_of_the_file() {
     let (mut node, _) = with_rules("{allow, all}.\n");
     node.start();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Reader, Zones};
 use crate::settings::table::split_words;
-use crate::settings::typed::{Access, Anonymous, DenyAction, Protocol, Zone};
+use crate::settings::typed::{Access, Anonymous, BuiltInUser, DenyAction, Protocol, Secret, Zone};
 use crate::settings::value;
 
 /// All zones that are named by a `zone.` key or by a listener, and the one without a name.
@@ -191,5 +191,27 @@ pub(super) fn access(reader: &mut Reader) -> Access {
         acl_file: reader.path("acl_file"),
         acl_cache: reader.flag("enable_acl_cache").then_some((cache_max, cache_ttl)),
         flapping: flapping.unwrap_or((30, Duration::from_secs(60), Duration::from_secs(300))),
+        users: built_in(reader, "auth.user", "username", false)
+            .into_iter()
+            .chain(built_in(reader, "auth.client", "clientid", true))
+            .collect(),
     }
+}
+
+/// `auth.user.1.username = NAME` and `auth.user.1.password = PASSWORD`.
+fn built_in(reader: &mut Reader, prefix: &str, called: &str, is_client: bool) -> Vec<BuiltInUser> {
+    let mut users = Vec::new();
+    for id in reader.names_under(prefix) {
+        let (name_key, password_key) = (format!("{prefix}.{id}.{called}"), format!("{prefix}.{id}.password"));
+        match (reader.set(&name_key), reader.set(&password_key)) {
+            (Some(name), Some(password)) if !name.is_empty() && !password.is_empty() => {
+                users.push(BuiltInUser { is_client, name, password: Secret::new(password) });
+            }
+            (None, _) => reader.invalid(&password_key, &format!("must come with {name_key}")),
+            (Some(_), _) => {
+                reader.invalid(&name_key, &format!("must come with a {password_key} that is not empty"))
+            }
+        }
+    }
+    users
 }

@@ -119,15 +119,15 @@ pub(super) const AUTH_LDAP: &[Row] = settings! {
 /// `etc/plugins/emqx_auth_mnesia.conf`.
 pub(super) const AUTH_MNESIA: &[Row] = settings! {
     /// How passwords of the built-in users are hashed.
-    "auth.mnesia.password_hash": OneOf["plain", "md5", "sha", "sha256", "sha512"] = "sha256" ships "sha256" => Later("login and access rules by the built-in user store are not there yet");
-    /// The client id of a built-in user.
-    "auth.client.$id.clientid": Text => Later("login and access rules by the built-in user store are not there yet");
+    "auth.mnesia.password_hash": OneOf["plain", "md5", "sha", "sha256", "sha512"] = "sha256" ships "sha256" => NoEffect("passwords are kept by argon2id; hashes of EMQ X 4.4 are taken by emqx_ctl users import");
+    /// The client id of a built-in user, who is made when the node starts if there is none of that name.
+    "auth.client.$id.clientid": Text;
     /// The password that belongs to that client id.
-    "auth.client.$id.password": Text => Later("login and access rules by the built-in user store are not there yet");
-    /// The name of a built-in user.
-    "auth.user.$id.username": Text => Later("login and access rules by the built-in user store are not there yet");
+    "auth.client.$id.password": Text;
+    /// The name of a built-in user, who is made when the node starts if there is none of that name.
+    "auth.user.$id.username": Text;
     /// The password that belongs to that name.
-    "auth.user.$id.password": Text => Later("login and access rules by the built-in user store are not there yet");
+    "auth.user.$id.password": Text;
 };
 
 /// `etc/plugins/emqx_auth_mongo.conf`.

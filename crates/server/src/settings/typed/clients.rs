@@ -37,6 +37,17 @@ pub struct Access {
     pub acl_cache: Option<(usize, Duration)>,
     /// So many connects, in so much time, ban for so long.
     pub flapping: (u32, Duration, Duration),
+    /// Who is to be there when the node starts.
+    pub users: Vec<BuiltInUser>,
+}
+
+/// A user whom the configuration names.
+#[derive(Debug, Clone)]
+pub struct BuiltInUser {
+    /// Known by the client id rather than the user name.
+    pub is_client: bool,
+    pub name: String,
+    pub password: Secret,
 }
 
 /// What clients of a zone may ask. A limit of `None` is no limit.
