@@ -187,8 +187,9 @@ impl Fx {
         (!self.notes.is_empty()).then(|| self.handed_over_at.plus(NOTES_WAIT_MS))
     }
 
-    /// Hands siblings and control what is for them: one wake-up each.
-    pub(super) fn hand_over(&mut self, now: Now) {
+    /// Hands siblings their frames. Before answers leave: who has one, and then subscribes at a sibling, does not get
+    /// the message as a new one.
+    pub(super) fn hand_frames(&mut self) {
         for (shard, batch) in self.batches.iter_mut().enumerate() {
             if !batch.is_empty() {
                 let frames = std::mem::take(batch);
@@ -197,6 +198,11 @@ impl Fx {
                 self.siblings[shard].sender.send_sized(message, bytes);
             }
         }
+    }
+
+    /// Hands siblings and control what is for them: one wake-up each.
+    pub(super) fn hand_over(&mut self, now: Now) {
+        self.hand_frames();
         if self.notes.is_empty() {
             return;
         }

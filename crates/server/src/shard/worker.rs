@@ -194,6 +194,7 @@ impl Worker {
         if now.since(self.swept_at) >= SWEEP_MS {
             self.sweep(now);
         }
+        self.fx.hand_frames();
         self.flush(now);
         self.fx.hand_over(now);
         self.fx.interest = None;
