@@ -3,8 +3,7 @@
 
 use cluster::Stamp;
 use std::collections::VecDeque;
-use std::net::IpAddr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mqtt::session::{Flight, Session};
@@ -41,7 +40,7 @@ pub struct ConnInfo {
 pub(crate) struct Info {
     pub(crate) version: Version,
     pub(crate) is_bridge: bool,
-    pub(crate) peer: Peer,
+    pub(crate) peer: Address,
     pub(crate) listener: Arc<String>,
     pub(crate) clean_start: bool,
     pub(crate) keepalive: u16,
@@ -62,20 +61,20 @@ pub(crate) struct Names {
 
 /// An address and a port in 20 bytes, where [`SocketAddr`] takes 32: without the scope of IPv6.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer {
+pub(crate) struct Address {
     ip: IpAddr,
     port: u16,
 }
 
-impl From<SocketAddr> for Peer {
-    fn from(address: SocketAddr) -> Peer {
-        Peer { ip: address.ip(), port: address.port() }
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Address {
+        Address { ip: address.ip(), port: address.port() }
     }
 }
 
-impl From<Peer> for SocketAddr {
-    fn from(peer: Peer) -> SocketAddr {
-        SocketAddr::new(peer.ip, peer.port)
+impl From<Address> for SocketAddr {
+    fn from(address: Address) -> SocketAddr {
+        SocketAddr::new(address.ip, address.port)
     }
 }
 

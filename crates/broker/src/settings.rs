@@ -127,7 +127,6 @@ impl Zone {
             keep_alive_backoff: self.keepalive_backoff as f32,
             session_expiry_max: u32::MAX,
             response_information: self.response_information.as_deref().map(Into::into),
-            upgrade_qos: self.upgrade_qos,
             strict: self.strict,
         }
     }

@@ -4,6 +4,7 @@
 //! and keeps what has to be kept. When [`Node::wake_at`] has come, call [`Node::expire`].
 
 pub(crate) mod frame;
+mod leaving;
 mod links;
 mod membership;
 mod peer;
@@ -284,10 +285,7 @@ impl Node {
     /// An entry of an owned table was `was` and is `is` now; `None` where there was or is none. To be told
     /// right with each change. It travels at the next input: [`Self::wake_at`] is now.
     pub fn changed(&mut self, table: TableId, key: &[u8], was: Option<&[u8]>, is: Option<&[u8]>) {
-        self.owner.changed(table, key, was, is);
-        if self.peers.is_empty() {
-            self.owner.forget_changes();
-        }
+        self.owner.changed(table, key, was, is, !self.peers.is_empty());
         self.unsaid |= !self.links.is_empty();
     }
 

@@ -1,6 +1,7 @@
 //! What stands around one shard: its sockets, its data lanes, and the notes that it writes to control
 //! and its siblings. Here is the driver's side of [`broker::Effects`].
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -54,8 +55,6 @@ pub struct Socket {
 /// The own lane to a peer.
 pub struct LaneOut {
     pub peer: NodeId,
-    /// For which run of the peer it holds frames.
-    pub peer_run: Incarnation,
     pub lane: Lane,
     pub link: Option<u64>,
     pub dialling: bool,
@@ -63,11 +62,9 @@ pub struct LaneOut {
 }
 
 impl LaneOut {
-    /// Another run of the peer: what its predecessor has not taken is nothing to it.
+    /// The peer is in that run of its process.
     pub fn renew(&mut self, run: Incarnation) {
-        if self.peer_run < run {
-            self.peer_run = run;
-            self.lane.renew();
+        if self.lane.renew(run) == Ordering::Greater {
             self.link = None;
         }
     }

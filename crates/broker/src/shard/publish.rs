@@ -65,8 +65,7 @@ impl Shard {
             expiry: published.expiry,
             publisher: &publisher,
         };
-        let mut copies = self.copies.take().unwrap_or_default();
-        copies.begin();
+        let mut copies = self.fresh_copies();
         let stored = if published.retain { self.retain(&message, &mut copies, fx) } else { None };
         let reached = self.route(&message, &mut copies, Some(slot), &mut publishing, fx);
         // Only a PUBACK says so: a PUBREC is not the end of it.
@@ -85,7 +84,7 @@ impl Shard {
     /// Something that is not of a client's connection is published: `$SYS`, a will, an operator's
     /// message. Retained, if it says so.
     pub fn publish_local(&mut self, message: &MessageRef<'_>, fx: &mut impl Effects) {
-        let mut copies = Copies::default();
+        let mut copies = self.fresh_copies();
         if message.retain {
             // Nobody waits for the disk here.
             self.retain(message, &mut copies, fx);
@@ -95,6 +94,14 @@ impl Shard {
         publishing.token = self.rng.next();
         self.route(message, &mut copies, None, &mut publishing, fx);
         self.elsewhere = publishing;
+        self.copies = Some(copies);
+    }
+
+    /// What the deliveries of the next message share; to be put back after them.
+    fn fresh_copies(&mut self) -> Box<Copies> {
+        let mut copies = self.copies.take().unwrap_or_default();
+        copies.begin();
+        copies
     }
 
     /// A frame from another place: own sessions get it, and of a peer's the sibling shards; it never
@@ -106,8 +113,7 @@ impl Shard {
             self.stats.frames_bad += 1;
             return;
         };
-        let mut copies = self.copies.take().unwrap_or_default();
-        copies.begin();
+        let mut copies = self.fresh_copies();
         let publication = frame.publication;
         let mut places: SmallVec<[Place; 8]> = SmallVec::new();
         if frame.reach == Reach::Everyone {

@@ -11,6 +11,9 @@
 //! other direction has a place of its own and goes between two frames; while it waits it is brought up to
 //! date, so that whoever sends and never reads makes nothing grow. Nothing is allocated per frame.
 
+use std::cmp::Ordering;
+
+use crate::id::Incarnation;
 use crate::now::Now;
 use crate::wire::Reader;
 
@@ -107,6 +110,8 @@ pub struct Lane {
     /// Names this end: another value makes the other side forget what it knew.
     epoch: u64,
     peer_epoch: Option<u64>,
+    /// The run of the peer's process that the frames are for.
+    peer_run: Incarnation,
     link: Link,
     /// What must be written before anything else on this connection.
     greeting: Vec<u8>,
@@ -143,6 +148,7 @@ impl Lane {
             limits,
             epoch,
             peer_epoch: None,
+            peer_run: 0,
             link: Link::Down,
             greeting: Vec::new(),
             greeting_written: 0,
@@ -181,12 +187,18 @@ impl Lane {
         self.greeting = greeting;
     }
 
-    /// The other end is a new one: nothing of what was said to the old one counts any more, a connection to that
-    /// counts as gone, and what is pushed from now on is for the new one.
-    pub fn renew(&mut self) {
-        self.disconnected();
-        self.give_up();
-        self.peer_epoch = None;
+    /// The peer is known to run for the run `run`. Where that is later than what the lane knew (`Greater`), nothing
+    /// of what was said to the run before counts any more, a connection to it counts as gone and is to be closed, and what
+    /// is pushed from now on is for the new one. Where it is earlier (`Less`), who says so speaks of a run that has ended.
+    pub fn renew(&mut self, run: Incarnation) -> Ordering {
+        let order = run.cmp(&self.peer_run);
+        if order == Ordering::Greater {
+            self.peer_run = run;
+            self.disconnected();
+            self.give_up();
+            self.peer_epoch = None;
+        }
+        order
     }
 
     /// The connection is gone. Frames may still be pushed while there is room.
@@ -310,8 +322,12 @@ impl Lane {
         }
         self.written += bytes;
         debug_assert!(self.written <= self.buffer.len());
-        while self.edge < self.written && self.end_of(self.edge) <= self.written {
-            self.edge = self.end_of(self.edge);
+        while self.edge < self.written {
+            let end = self.end_of(self.edge);
+            if end > self.written {
+                break;
+            }
+            self.edge = end;
         }
     }
 

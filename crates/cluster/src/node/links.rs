@@ -14,14 +14,11 @@ const PAUSE_MIN: u64 = 200;
 const PAUSE_MAX: u64 = 1_000;
 /// The pause where another node answers under the name.
 const PAUSE_STRANGER: u64 = 5_000;
-/// A member that was cleaned away is dialled as often as others for a day, then each minute.
-const CLEANED_EAGER: u64 = 24 * 3_600 * 1_000;
-const PAUSE_CLEANED: u64 = 60_000;
-/// For so long those who do not know that we left are dialled; later they are told when they turn up.
-const FAREWELL_EAGER: u64 = 24 * 3_600 * 1_000;
-/// Whom we have forced out is dialled for a day.
-const FORCED_OUT_EAGER: u64 = 24 * 3_600 * 1_000;
-const PAUSE_FORCED_OUT: u64 = 60_000;
+/// For so long those are dialled who are no members and have yet to hear something: whom autoclean has taken out, whom
+/// this node has forced out, who does not know that it left. Later, or where it matters less, the pause is a minute,
+/// or they are told when they turn up.
+const EAGER: u64 = 24 * 3_600 * 1_000;
+const PAUSE_SELDOM: u64 = 60_000;
 /// So much later the greater identity dials: rarely do two dials cross.
 const GIVE_WAY: u64 = 150;
 /// A dial that was not answered by then is forgotten.
@@ -180,16 +177,15 @@ impl Node {
         }
         let linked = |id: &NodeId| self.peers.get(id).is_some_and(|peer| peer.link.is_some());
         for member in self.own.members.all().filter(|m| m.state == State::Cleaned && !linked(&m.id)) {
-            let old = self.now.unix.saturating_sub(member.since) > CLEANED_EAGER;
-            wanted.insert(member.name.clone(), if old { PAUSE_CLEANED } else { 0 });
+            let old = self.now.unix.saturating_sub(member.since) > EAGER;
+            wanted.insert(member.name.clone(), if old { PAUSE_SELDOM } else { 0 });
         }
         // Who was forced out dials us, unless it has forced us out: then neither would hear of it.
-        let told_of =
-            |m: &&Member| self.now.unix.saturating_sub(m.since) < FORCED_OUT_EAGER && !linked(&m.id);
+        let told_of = |m: &&Member| self.now.unix.saturating_sub(m.since) < EAGER && !linked(&m.id);
         for member in self.own.members.all().filter(|m| m.state == State::ForcedOut).filter(told_of) {
-            wanted.insert(member.name.clone(), PAUSE_FORCED_OUT);
+            wanted.insert(member.name.clone(), PAUSE_SELDOM);
         }
-        let news = |f: &&state::Farewell| !f.told && self.now.unix.saturating_sub(f.since) < FAREWELL_EAGER;
+        let news = |f: &&state::Farewell| !f.told && self.now.unix.saturating_sub(f.since) < EAGER;
         for farewell in self.own.farewells.iter().filter(news) {
             wanted
                 .extend(farewell.to.iter().filter(|(id, _)| !linked(id)).map(|(_, name)| (name.clone(), 0)));

@@ -1,9 +1,9 @@
-//! Joining, leaving, forcing out, cleaning away, and the member set itself.
+//! Joining, and the member set itself.
 
 use super::*;
 use crate::effects::{Wipe, WouldJoin};
 use crate::member::Change;
-use crate::wire::{Reader, put, put_with};
+use crate::wire::{Reader, put};
 
 /// How long the target of a join may take to be reached and to answer.
 const REACH_LIMIT: u64 = 5_000;
@@ -13,8 +13,6 @@ const COMMIT_LIMIT: u64 = 10_000;
 const FETCH_LIMIT: u64 = 30_000;
 /// How long a grant holds, in which we neither join nor leave ourselves.
 const GRANT_LIMIT: u64 = 15_000;
-/// How long a force-leave waits for the member to go.
-const EXPEL_LIMIT: u64 = 3_000;
 
 /// What this node is about.
 #[derive(Debug)]
@@ -119,7 +117,7 @@ impl Node {
         fx.reply(command, outcome);
     }
 
-    fn is_busy(&mut self) -> bool {
+    pub(super) fn is_busy(&mut self) -> bool {
         let at = self.now.at;
         self.granted.retain(|_, until| *until > at);
         !matches!(self.doing, Doing::Nothing) || !self.granted.is_empty()
@@ -363,33 +361,10 @@ impl Node {
         let _ = self.say(from, frame::JOINED, &body);
     }
 
-    // ---- leaving
-
-    pub(super) fn leave(&mut self, command: CommandId, fx: &mut dyn Effects) {
-        let alone = self.own.members.members().all(|m| m.id == self.own.id);
-        if alone {
-            return fx.reply(command, Outcome::Failed(Cause::NodeNotInCluster));
-        }
-        if self.is_busy() {
-            return fx.reply(command, Outcome::Failed(Cause::JoinInProgress));
-        }
-        self.say_that_we_leave();
-        self.wipe(Wipe::Leave, Then::Alone { command: Some(command), stays_out: true }, fx);
-    }
-
-    /// Tells the members that we go, and remembers whom this did not reach.
-    fn say_that_we_leave(&mut self) {
-        let Some(mut record) = self.own.members.find(self.own.id).cloned() else { return };
-        record.state = State::Left;
-        record.since = self.now.unix;
-        record.stamp = self.clock.tick(self.own.id, Some(record.stamp), self.now);
-        self.own.remember_farewell(&record);
-        self.own.members.merge(record);
-        self.tell_members();
-    }
+    // ---- both
 
     /// Ends all links and lets the consumer empty itself.
-    fn wipe(&mut self, why: Wipe, then: Then, fx: &mut dyn Effects) {
+    pub(super) fn wipe(&mut self, why: Wipe, then: Then, fx: &mut dyn Effects) {
         self.flush(fx);
         for id in self.peers.keys().copied().collect::<Vec<_>>() {
             self.down(id, Gone::Left, fx);
@@ -441,81 +416,6 @@ impl Node {
         self.finish(fx);
     }
 
-    /// Tells a node of a cluster that we have left that we have.
-    pub(super) fn say_farewell(&mut self, id: NodeId) {
-        let Some(peer) = self.peers.get(&id) else { return };
-        let due = |f: &&state::Farewell| f.to.contains_key(&id) || (f.cluster == peer.cluster && !f.told);
-        let Some(farewell) = self.own.farewells.iter().find(due) else { return };
-        let mut body = Vec::new();
-        put(&mut body, 1, &farewell.cluster.encode());
-        for record in &farewell.records {
-            put_with(&mut body, 2, |out| record.encode(out));
-        }
-        let _ = self.say(id, frame::GOODBYE, &body);
-    }
-
-    pub(super) fn take_goodbye(&mut self, from: NodeId, body: &[u8], fx: &mut dyn Effects) {
-        let Some((cluster, records)) = read_members(body) else { return };
-        let own = self.own.id;
-        if cluster == self.own.cluster {
-            for record in records.into_iter().filter(|r| r.state.is_final() && r.id != own) {
-                self.merge(record, None, fx);
-            }
-        }
-        let _ = self.say(from, frame::GOODBYE_ACK, &cluster.encode());
-    }
-
-    pub(super) fn take_goodbye_ack(&mut self, from: NodeId, body: &[u8]) {
-        let heard = ClusterId::decode(body);
-        // Who still belongs to that cluster tells the rest of it.
-        let cluster = self.peers.get(&from).map(|peer| peer.cluster);
-        self.own.farewells.retain_mut(|farewell| {
-            if heard == Some(farewell.cluster) {
-                farewell.to.remove(&from);
-                farewell.told |= heard == cluster;
-            }
-            !farewell.to.is_empty()
-        });
-        self.unkept = true;
-        self.unsettled = true;
-        let wanted = self.is_fellow(from)
-            || self.doing.seeks().any(|n| self.peers.get(&from).is_some_and(|p| p.name == *n));
-        if !wanted && let Some(peer) = self.peers.get_mut(&from) {
-            peer.linger_until = self.now.at + TICK;
-        }
-    }
-
-    // ---- others
-
-    pub(super) fn force_leave(&mut self, command: CommandId, name: &NodeName, fx: &mut dyn Effects) {
-        if *name == self.own.name {
-            return fx.reply(command, Outcome::Ignored);
-        }
-        let Some(member) = self.own.members.named(name).cloned() else {
-            return fx.reply(command, Outcome::Failed(Cause::NodeNotInCluster));
-        };
-        let id = member.id;
-        let linked = self.peers.get(&id).is_some_and(|peer| peer.link.is_some());
-        self.write_member(member, State::ForcedOut, Some(command), fx);
-        if linked {
-            self.expelling.push((command, id, self.now.at + EXPEL_LIMIT));
-        } else {
-            fx.reply(command, Outcome::Done);
-        }
-    }
-
-    pub(super) fn clean(&mut self, fx: &mut dyn Effects) {
-        let Some(limit) = self.autoclean else { return };
-        self.clean_at = self.now.at + (limit / 4).max(1);
-        let away = |m: &&Member| {
-            let since = self.peers.get(&m.id).map_or(self.started_at, |peer| peer.lost_at);
-            !self.is_running(m.id) && self.now.at.saturating_sub(since) > limit
-        };
-        for member in self.own.members.members().filter(away).cloned().collect::<Vec<_>>() {
-            self.write_member(member, State::Cleaned, None, fx);
-        }
-    }
-
     pub(super) fn end_late_doings(&mut self, fx: &mut dyn Effects) {
         let at = self.now.at;
         if let Doing::Joining(join) = &self.doing
@@ -531,13 +431,19 @@ impl Node {
 
     // ---- the set
 
-    fn write_member(&mut self, member: Member, state: State, by: Option<CommandId>, fx: &mut dyn Effects) {
+    pub(super) fn write_member(
+        &mut self,
+        member: Member,
+        state: State,
+        by: Option<CommandId>,
+        fx: &mut dyn Effects,
+    ) {
         let over = self.own.members.find(member.id).map(|m| m.stamp);
         let stamp = self.clock.tick(self.own.id, over, self.now);
         self.merge(Member { state, since: self.now.unix, stamp, ..member }, by, fx);
     }
 
-    fn merge(&mut self, mut record: Member, by: Option<CommandId>, fx: &mut dyn Effects) {
+    pub(super) fn merge(&mut self, mut record: Member, by: Option<CommandId>, fx: &mut dyn Effects) {
         self.clock.observe(record.stamp, self.now);
         if record.state == State::Cleaned && self.is_running(record.id) && self.own.members.takes(&record) {
             // Cleaned away by somebody who did not see it, and here it is (it may be ourselves).
@@ -579,7 +485,7 @@ impl Node {
             }
             peer.copy.clear(id, fx);
             peer.gone = Some(Gone::Left);
-            peer.linger_until = self.now.at + EXPEL_LIMIT;
+            peer.linger_until = self.now.at + leaving::EXPEL_LIMIT;
         }
         self.judge_partition(fx);
     }
@@ -637,7 +543,7 @@ impl Node {
     }
 }
 
-fn read_members(body: &[u8]) -> Option<(ClusterId, Vec<Member>)> {
+pub(super) fn read_members(body: &[u8]) -> Option<(ClusterId, Vec<Member>)> {
     let (mut cluster, mut records) = (None, Vec::new());
     let mut reader = Reader(body);
     while let Some((number, content)) = reader.field() {

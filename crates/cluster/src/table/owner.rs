@@ -68,8 +68,16 @@ impl Owner {
         self.tables.iter().map(|(table, digest)| (*table, *digest))
     }
 
-    /// The entry was `was` and is `is`; `None` where there was or is none.
-    pub fn changed(&mut self, table: TableId, key: &[u8], was: Option<&[u8]>, is: Option<&[u8]>) {
+    /// The entry was `was` and is `is`; `None` where there was or is none. `is_heard`: there are peers to be told;
+    /// whoever comes after changes that nobody heard gets a snapshot.
+    pub fn changed(
+        &mut self,
+        table: TableId,
+        key: &[u8],
+        was: Option<&[u8]>,
+        is: Option<&[u8]>,
+        is_heard: bool,
+    ) {
         if was == is {
             return;
         }
@@ -82,6 +90,9 @@ impl Owner {
             digest.add(hash(key, is));
         }
         self.seq += 1;
+        if !is_heard {
+            return self.forget_log();
+        }
         let at = self.log.len();
         self.log.extend_from_slice(&[0; 4]);
         self.log.push(table.0);
@@ -107,8 +118,7 @@ impl Owner {
         }
     }
 
-    /// There is nobody to be told of changes: whoever comes later gets a snapshot.
-    pub fn forget_changes(&mut self) {
+    fn forget_log(&mut self) {
         self.first = self.seq;
         self.gone += self.log.len() as u64;
         self.log.clear();

@@ -61,8 +61,6 @@ pub struct Limits {
     pub session_expiry_max: u32,
     /// Given to 5.0 clients that ask for it.
     pub response_information: Option<Box<str>>,
-    /// Deliver with the subscription's QoS where the message's is lower.
-    pub upgrade_qos: bool,
     /// Characters that §1.5.4 advises against are refused in names, topics and filters.
     pub strict: bool,
 }
@@ -85,7 +83,6 @@ impl Default for Limits {
             keep_alive_backoff: 0.75,
             session_expiry_max: u32::MAX,
             response_information: None,
-            upgrade_qos: false,
             strict: false,
         }
     }
@@ -168,7 +165,6 @@ struct Rules {
     version: Version,
     qos_max: QoS,
     retain_available: bool,
-    upgrade_qos: bool,
     strict: bool,
     /// The session is one of before: the client may repeat what an earlier connection has finished.
     is_resumed: bool,
@@ -221,7 +217,6 @@ impl Session {
             version,
             qos_max: limits.qos_max,
             retain_available: limits.retain_available,
-            upgrade_qos: limits.upgrade_qos,
             strict: limits.strict,
             is_resumed: false,
             mount_bytes: 0,
@@ -446,20 +441,18 @@ impl Session {
         epoch: Epoch,
         out: &mut Out,
     ) -> Delivered {
-        // [MQTT-3.8.4-8]; `upgrade_qos` sends with the greater of the two.
-        let qos = if self.rules.upgrade_qos { how.qos.max(message.qos) } else { how.qos.min(message.qos) };
         let is_plain = how.subscription_ids.is_empty() && self.rules.mount_bytes == 0;
         if copies.are_for_many() && is_plain && !self.outgoing.has_aliases() {
             if message.is_expired(epoch) {
                 return Delivered::Expired;
             }
-            let form = Form { is_v5: self.version().is_v5(), qos, retain: how.retain };
+            let form = Form { is_v5: self.version().is_v5(), qos: how.qos, retain: how.retain };
             if !copies.has(form) && !copies.note(form, message, self.version(), epoch) {
                 return Delivered::TooLarge;
             }
             return self.outgoing.repeat(message, copies, form, self.rules.client_packet_max as usize, out);
         }
-        self.outgoing.deliver(self.receiver(), message, copies, &Delivery { qos, ..*how }, epoch, out)
+        self.outgoing.deliver(self.receiver(), message, copies, how, epoch, out)
     }
 
     /// Whether a QoS 1 or 2 message could be sent now.

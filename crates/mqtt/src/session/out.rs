@@ -77,12 +77,7 @@ impl Out {
         }
         head(&mut self.small);
         match message {
-            Some(message) if payload.len() >= LARGE_PAYLOAD_BYTES => {
-                let place = self.small.len();
-                let large = self.large.get_or_insert_default();
-                large.payloads.push_back((place, message.clone()));
-                large.waiting += payload.len();
-            }
+            Some(message) if payload.len() >= LARGE_PAYLOAD_BYTES => self.payload_of(message),
             _ => self.small.extend_from_slice(payload),
         }
     }
@@ -100,11 +95,16 @@ impl Out {
             place.copy_from_slice(&id.to_be_bytes());
         }
         if let Some(message) = large {
-            let place = self.small.len();
-            let large = self.large.get_or_insert_default();
-            large.payloads.push_back((place, message.clone()));
-            large.waiting += message.payload().len();
+            self.payload_of(message);
         }
+    }
+
+    /// A large payload comes next: it is not copied.
+    fn payload_of(&mut self, message: &Message) {
+        let place = self.small.len();
+        let large = self.large.get_or_insert_default();
+        large.payloads.push_back((place, message.clone()));
+        large.waiting += message.payload().len();
     }
 
     /// Ends the connection after what has been put out. The first cause stays.

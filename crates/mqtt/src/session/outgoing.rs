@@ -17,7 +17,7 @@ use crate::{Epoch, Message, MessageRef, QoS, Reason, Version};
 /// How a message is delivered.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery<'a> {
-    /// What the subscription was granted.
+    /// Of this delivery, whatever the message's is.
     pub qos: QoS,
     /// The retain flag that the client sees.
     pub retain: bool,

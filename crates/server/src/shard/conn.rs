@@ -256,3 +256,16 @@ impl Conn {
         self.stream.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::effects::Output;
+
+    /// A million connections are a million of these: see docs/memory.md.
+    #[test]
+    fn a_connection_stays_small() {
+        assert!(size_of::<Conn>() <= 96, "{}", size_of::<Conn>());
+        assert!(size_of::<Output>() <= 72, "{}", size_of::<Output>());
+    }
+}

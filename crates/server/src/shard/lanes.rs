@@ -1,6 +1,7 @@
 //! The data lanes of a shard: one of its own to each peer, for what it forwards, and those of peers that
 //! end here. A lane outlives its connections; control makes those.
 
+use std::cmp::Ordering;
 use std::io::{self, Read, Write};
 
 use broker::routes::Place;
@@ -30,8 +31,6 @@ struct DataLane {
     peer: Place,
     /// Of an incoming lane: whose it is.
     from: Option<(NodeId, Incarnation, u16)>,
-    /// Of an own lane: for which run of the peer it holds frames.
-    run: Incarnation,
     lane: Lane,
     wire: Option<Wire>,
     readable: bool,
@@ -124,12 +123,10 @@ impl Lanes {
         now: cluster::Now,
     ) {
         let at = self.own_or_new(peer);
-        self.lanes[at].renew(made.incarnation);
-        if self.lanes[at].run > made.incarnation {
-            return;
+        if self.lanes[at].renew(made.incarnation) {
+            // Nothing but acknowledgements comes back on a lane of ours.
+            self.attach(at, made.wire, &made.rest, registry, now, &mut Vec::new());
         }
-        // Nothing but acknowledgements comes back on a lane of ours.
-        self.attach(at, made.wire, &made.rest, registry, now, &mut Vec::new());
     }
 
     /// A peer's lane has a new connection. Frames that came with it are appended to `frames`.
@@ -168,7 +165,6 @@ impl Lanes {
         entry.insert(DataLane {
             peer,
             from,
-            run: 0,
             lane: Lane::new(self.epoch, LIMITS),
             wire: None,
             readable: false,
@@ -311,13 +307,13 @@ impl Lanes {
 }
 
 impl DataLane {
-    /// Another run of the peer: what its predecessor has not taken is nothing to it.
-    fn renew(&mut self, run: Incarnation) {
-        if self.run < run {
-            self.run = run;
-            self.lane.renew();
+    /// The peer is in that run of its process. `false`: that has ended.
+    fn renew(&mut self, run: Incarnation) -> bool {
+        let order = self.lane.renew(run);
+        if order == Ordering::Greater {
             self.wire = None;
         }
+        order != Ordering::Less
     }
 
     fn write(&mut self) -> io::Result<()> {

@@ -265,7 +265,8 @@ fn so_many_qos_2_messages_wait_for_their_release(zones: &Zones) {
     // What waits too long is given up, and makes room.
     let mut wire = Wire::v5(at, "rel 2");
     wire.send("34 * 'r' 0001 {} | 34 * 'r' 0002 {}").gets("50 * 0001 | 50 * 0002");
-    std::thread::sleep(Duration::from_millis(1200));
+    zones.shows("rel 2", "awaiting_rel=2,");
+    zones.shows("rel 2", "awaiting_rel=0,");
     wire.send("34 * 'r' 0003 {}").gets("50 * 0003").send("62 * 0001").gets("70 * 0001 92");
 }
 

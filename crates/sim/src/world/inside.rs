@@ -285,13 +285,10 @@ impl World {
         for (shard, worker) in process.workers.iter_mut().enumerate() {
             let desk = &mut worker.desk;
             for (peer, slot) in &slots {
-                let lane = desk.lanes_out.entry(*slot).or_insert_with(|| LaneOut {
-                    peer: *peer,
-                    peer_run: process.control.serving[peer],
-                    lane: Lane::new(epoch, LANE_LIMITS),
-                    link: None,
-                    dialling: false,
-                    retry_at: at,
+                let lane = desk.lanes_out.entry(*slot).or_insert_with(|| {
+                    let mut lane = Lane::new(epoch, LANE_LIMITS);
+                    lane.renew(process.control.serving[peer]);
+                    LaneOut { peer: *peer, lane, link: None, dialling: false, retry_at: at }
                 });
                 if lane.link.is_none() && !lane.dialling && lane.retry_at <= at {
                     lane.dialling = true;

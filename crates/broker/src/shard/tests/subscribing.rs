@@ -203,6 +203,23 @@ fn where_qos_1_or_2_is_not_offered_it_may_be_subscribed() {
     }
 }
 
+/// [MQTT-3.8.4-8], [MQTT-3.8.4-6] (3.1.1)
+#[test]
+fn a_message_is_delivered_with_the_lesser_qos_unless_the_zone_raises_it() {
+    for (upgrade_qos, published, granted, sent) in
+        [(false, 1, 2, 1), (false, 2, 1, 1), (false, 0, 2, 0), (true, 0, 1, 1), (true, 1, 2, 2)]
+    {
+        let mut world = World::new(1, 1);
+        world.zone.upgrade_qos = upgrade_qos;
+        let c = world.connect(0, "c", Hello { version: Version::V311, ..V5 });
+        world.got(c);
+        world.subscribe(c, "a", granted);
+        let p = world.connect(0, "p", V5);
+        world.publish(p, "a", "x", published);
+        assert_eq!(world.got(c), [format!("PUBLISH a x q{sent}")]);
+    }
+}
+
 #[test]
 fn a_mountpoint_is_put_before_topics_and_filters() {
     let mut world = World::new(1, 1);

@@ -157,16 +157,21 @@ fn a_new_process_at_the_other_end_starts_fresh_and_the_loss_is_counted() {
 #[test]
 fn what_is_pushed_for_the_new_end_before_it_has_connected_reaches_it() {
     let mut pair = Pair::new(Limits::default());
+    assert_eq!(pair.a.renew(7), Ordering::Greater);
     pair.connect();
     pair.settle();
     pair.disconnect();
     pair.a.push(16, b"to the old one").expect("room");
     pair.b = Lane::new(3, Limits::default());
-    pair.a.renew();
+    assert_eq!(pair.a.renew(8), Ordering::Greater);
     pair.a.push(16, b"to the new one").expect("room");
     pair.connect();
     pair.settle();
-    assert_eq!(pair.at_b.frames, [(16, b"to the new one".to_vec())]);
+    assert_eq!(pair.a.renew(8), Ordering::Equal, "that is the one it speaks with");
+    assert_eq!(pair.a.renew(7), Ordering::Less, "news of the old one come late");
+    pair.a.push(16, b"and more").expect("room");
+    pair.settle();
+    assert_eq!(pair.at_b.frames, [(16, b"to the new one".to_vec()), (16, b"and more".to_vec())]);
     assert_eq!(pair.a.stats().lost, 1);
 }
 
@@ -287,7 +292,7 @@ fn a_lane_is_renewed_wherever_it_stands() {
             pair.a.push(16, &[1; 10]).expect("room");
         }
         pair.step(bytes, 1);
-        pair.a.renew();
+        assert_eq!(pair.a.renew(1), Ordering::Greater);
         pair.a.push(16, b"for the new one").expect("room");
         pair.b = Lane::new(3, Limits::default());
         pair.at_b = Seen::default();

