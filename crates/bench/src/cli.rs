@@ -167,7 +167,7 @@ fn command() -> Command {
             Command::new("compare")
                 .about("Runs the loads against brokers on this host in turn and writes what came out")
                 .arg(option("ours", None, "", "the directory of a release (holds bin/emqx)"))
-                .arg(option("peer", None, "", "a further broker: mosquitto; or relay, the ceiling").action(ArgAction::Append))
+                .arg(option("peer", None, "", "a further broker: mosquitto, flashmq (NAME=PROGRAM where it is not on the PATH); or relay, the ceiling").action(ArgAction::Append))
                 .arg(option("only", None, "", "these scenarios, with commas between"))
                 .arg(whole(option("rounds", None, "5", "how often each broker gets each load")))
                 .arg(option("broker-core", None, "0", "the core of the brokers (taskset -c)"))
@@ -361,6 +361,7 @@ fn run(m: &ArgMatches) -> Fallible<()> {
         Needs::Plain => true,
         Needs::Tls => setting.target.layers.tls.is_some(),
         Needs::Cluster => setting.target.addresses.len() > 1,
+        Needs::TwoCores => false,
     };
     let all = names.is_empty();
     for scenario in chosen(&names)?.into_iter().filter(|scenario| !all || fits(scenario)) {

@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod compare;
+pub mod contender;
 pub mod fleet;
 mod guard;
 pub mod histogram;

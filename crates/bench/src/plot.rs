@@ -3,7 +3,8 @@
 
 use std::fmt::Write;
 
-use crate::compare::{Contender, Row, short};
+use crate::compare::{Row, short};
+use crate::contender::Contender;
 
 const COLOURS: [&str; 5] = ["#8a8f98", "#1b7f5c", "#b5651d", "#4666b0", "#93408f"];
 const LABEL: f64 = 330.0;

@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 
-use crate::compare::{Comparison, Contender, Row, faults, ratio, short};
+use crate::compare::{Comparison, Row, faults, ratios, short};
+use crate::contender::Contender;
 
 fn said_by(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output();
@@ -34,9 +35,10 @@ pub fn write(order: &Comparison, contenders: &[Contender], rows: &[Row], plots: 
         "Written by `emqx_bench compare`, not by hand.\n\n\
          - date: {} (UTC)\n- machine: {}\n- brokers: {}\n- command: `emqx_bench compare{ours}{} --rounds {} {}`\n\n\
          Each load runs against each broker in turn, {} rounds, a fresh broker each time, the broker on one core and the load on \
-         another, over loopback; Mosquitto without persistence, both with windows of 100 and queues without end. Medians, with the lowest and \
+         another, over loopback; without persistence where a broker can do without, with windows of 100 (FlashMQ: 65,535, which is also what may wait for \
+         a client) and queues without end. Medians, with the lowest and \
          the highest in brackets. CPU is user and system time of the broker's process; memory is the growth of its resident set. Every payload \
-         is verified. Only the ratios of one run mean something: a ratio above 1 is better, whichever way the figure goes.\n\n",
+         is verified. Only the ratios of one run mean something: `×` says how many times better FlockMQ is, whichever way the figure goes.\n\n",
         said_by("date", &["-u", "+%F %R"]),
         machine(),
         names.join(", "),
@@ -45,9 +47,11 @@ pub fn write(order: &Comparison, contenders: &[Contender], rows: &[Row], plots: 
         sizes.join(" "),
         order.rounds,
     );
-    let heads: Vec<&str> = contenders.iter().map(|c| c.name.as_str()).collect();
-    let _ = writeln!(page, "| load | figure | {} | ratio |", heads.join(" | "));
-    let _ = writeln!(page, "|---|---|{}---|", "---|".repeat(heads.len()));
+    let heads: Vec<&str> = contenders.iter().map(|c| c.name).collect();
+    let others = &heads[..heads.len().saturating_sub(1)];
+    let against: String = others.iter().map(|name| format!(" × {name} |")).collect();
+    let _ = writeln!(page, "| load | figure | {} |{against}", heads.join(" | "));
+    let _ = writeln!(page, "|---|---|{}", "---|".repeat(heads.len() + others.len()));
     for row in rows {
         for shown in row.scenario.shown {
             let series = row.series(shown.figure);
@@ -58,9 +62,12 @@ pub fn write(order: &Comparison, contenders: &[Contender], rows: &[Row], plots: 
                     (median, low, high) => format!("{} ({}–{})", short(median), short(low), short(high)),
                 })
                 .collect();
-            let ratio = ratio(&series, shown.better).map_or("–".to_owned(), |ratio| format!("{ratio:.2}"));
+            let ratios: String = ratios(&series, shown.better)
+                .into_iter()
+                .map(|ratio| ratio.map_or(" – |".to_owned(), |ratio| format!(" {ratio:.2} |")))
+                .collect();
             let (about, words) = (row.scenario.about, shown.words);
-            let _ = writeln!(page, "| {about} | {words} | {} | {ratio} |", cells.join(" | "));
+            let _ = writeln!(page, "| {about} | {words} | {} |{ratios}", cells.join(" | "));
         }
     }
     page += "\n## What went wrong on the way\n\n";

@@ -105,6 +105,8 @@ pub enum Needs {
     Tls,
     /// Three nodes that are joined.
     Cluster,
+    /// A broker that may use the core of the load too.
+    TwoCores,
 }
 
 impl Scenario {
@@ -128,6 +130,7 @@ const THROUGHPUT: &[Shown] = &[
 ];
 const LATENCY: &[Shown] =
     &[less("p50_us", "p50, µs"), less("p99_us", "p99, µs"), less("p999_us", "p99.9, µs")];
+const CONNECTS: &[Shown] = &[more("per_cpu_second", "connects per CPU-second")];
 const SUBSCRIPTIONS: &[Shown] = &[
     less("bytes_per_subscription", "bytes per subscription"),
     more("subscribes_per_cpu_second", "subscribes per CPU-second, ten filters a packet"),
@@ -153,10 +156,13 @@ pub const SCENARIOS: &[Scenario] = &[
     load("local-q0", "1→1 on one of three nodes, QoS 0", THROUGHPUT, |s| pairs(s, 0)).with(Needs::Cluster),
     load("across-q0", "1→1 across three nodes, QoS 0", THROUGHPUT, |s| across(s, 0)).with(Needs::Cluster),
     load("across-q1", "1→1 across three nodes, QoS 1", THROUGHPUT, |s| across(s, 1)).with(Needs::Cluster),
+    load("two-q0", "1→1, 50 pairs, QoS 0, two cores", THROUGHPUT, |s| pairs(s, 0)).with(Needs::TwoCores),
+    load("two-q1", "1→1, 50 pairs, QoS 1, two cores", THROUGHPUT, |s| pairs(s, 1)).with(Needs::TwoCores),
     load("latency-q0", "5,000/s over 50 pairs, QoS 0", LATENCY, |s| latency(s, 0)),
     load("latency-q1", "5,000/s over 50 pairs, QoS 1", LATENCY, |s| latency(s, 1)),
     load("latency-70", "70 % of saturation, 50 pairs, QoS 0", LATENCY, latency_at_70),
-    load("connects", "connects", &[more("per_cpu_second", "connects per CPU-second")], connects),
+    load("connects", "connects", CONNECTS, connects),
+    load("connects-three", "connects to three nodes in turn", CONNECTS, connects).with(Needs::Cluster),
     load("idle", "idle connections", &[less("bytes_per_connection", "bytes per connection")], idle),
     load(
         "idle-tls",
@@ -202,6 +208,11 @@ fn up_at(links: &mut Links, what: &str, count: usize, place: usize) -> Fallible<
     let clean = |name| Greeting::clean(name).at(place);
     let greetings: Vec<Greeting> = names(what, count).into_iter().map(clean).collect();
     connect_all(links, &greetings, AT_ONCE)
+}
+
+/// Clients that go to the nodes in turn, where there are several.
+fn spread(what: &str, count: usize) -> Vec<Greeting> {
+    (0..).zip(names(what, count)).map(|(place, name)| Greeting::clean(name).at(place)).collect()
 }
 
 fn wishes(ids: &[usize], filter: impl Fn(usize) -> String) -> Vec<Wish> {
@@ -339,19 +350,39 @@ fn latency(setting: &Setting, qos: u8) -> Fallible<Figures> {
     Ok(latencies(&traffic.run(&mut links, &setting.brokers, timed(setting))?))
 }
 
+/// Saturation is the highest rate that both the broker and the generator sustain; it is sought downwards
+/// from the throughput with windows, which come in larger batches and are therefore cheaper.
 fn latency_at_70(setting: &Setting) -> Fallible<Figures> {
     let (mut links, mut traffic) = pairs_up(setting, 0, Pace::Window(setting.window), Apart::Together)?;
     let full = traffic.run(&mut links, &setting.brokers, timed(setting))?;
     drop(links);
-    let rate = full.delivered as f64 / full.time.as_secs_f64() * 0.7;
-    let (mut links, mut traffic) = pairs_up(setting, 0, Pace::Rate(rate), Apart::Together)?;
-    Ok(latencies(&traffic.run(&mut links, &setting.brokers, timed(setting))?))
+    let mut rate = full.delivered as f64 / full.time.as_secs_f64();
+    let at = |rate| -> Fallible<Measure> {
+        let (mut links, mut traffic) = pairs_up(setting, 0, Pace::Rate(rate), Apart::Together)?;
+        traffic.run(&mut links, &setting.brokers, timed(setting))
+    };
+    while !is_sustained(&at(rate)?, rate) {
+        rate *= 0.85;
+        if rate < 1000.0 {
+            return Err("no rate is sustained".into());
+        }
+    }
+    let measure = at(rate * 0.7)?;
+    let mut figures = latencies(&measure);
+    figures.push(("saturation_per_second", rate));
+    Ok(figures)
+}
+
+/// Whether as much came as was sent, and without a growing queue.
+fn is_sustained(measure: &Measure, rate: f64) -> bool {
+    let delivered = measure.delivered as f64 / measure.time.as_secs_f64();
+    measure.faults.lost == 0 && delivered > 0.97 * rate && measure.latency.quantile(0.99) < CALM / 20
 }
 
 fn connects(setting: &Setting) -> Fallible<Figures> {
     let mut links = setting.links()?;
     let count = setting.count(5000);
-    let greetings: Vec<Greeting> = names("c", count).into_iter().map(Greeting::clean).collect();
+    let greetings = spread("c", count);
     connect_and_leave(&mut links, &greetings[..count.min(100)], AT_ONCE)?;
     let before = setting.cpu()?;
     connect_and_leave(&mut links, &greetings, AT_ONCE)?;
@@ -391,7 +422,7 @@ fn subscriptions(setting: &Setting, clients_per_filter: usize) -> Fallible<Figur
     let mut links = setting.links()?;
     let per_client = 100;
     let clients = setting.count(1000).next_multiple_of(clients_per_filter);
-    let ids = up(&mut links, "s", clients)?;
+    let ids = connect_all(&mut links, &spread("s", clients), AT_ONCE)?;
     rest(&mut links, CALM)?;
     let wishes: Vec<Wish> = (0..)
         .zip(&ids)

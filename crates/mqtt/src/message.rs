@@ -2,14 +2,13 @@
 //! buffer in one encoding that is the same in queues, in the retained store, between nodes and on disk:
 //!
 //! ```text
-//! 0      1 byte   layout, 1
-//! 1      1 byte   bits 0–1 QoS, bit 2 retain, bit 3 an expiry is set, the others 0
-//! 2      8 bytes  created, milliseconds since 1970
-//! 10     4 bytes  expiry, seconds after created
-//! 14     2 bytes  length of the topic
-//! 16     2 bytes  length of the publisher's client id
-//! 18     4 bytes  length of the properties
-//! 22     topic, publisher, properties, payload
+//! 0      1 byte   bits 0–1 QoS, bit 2 retain, bit 3 an expiry is set, bit 4 there are properties, bits 5–7 layout, 1
+//! 1      6 bytes  created, milliseconds since 1970
+//! 7      2 bytes  length of the topic
+//! 9      2 bytes  length of the publisher's client id
+//! 11     4 bytes  expiry, seconds after created; only if one is set
+//!        4 bytes  length of the properties; only if there are some
+//!        topic, publisher, properties, payload
 //! ```
 //!
 //! Numbers are big-endian. Properties are in the encoding of MQTT 5.0 and only those that a PUBLISH
@@ -22,8 +21,15 @@ use crate::codec::{Properties, Property};
 use crate::topic;
 use crate::{Epoch, QoS};
 
-const LAYOUT: u8 = 1;
-const HEAD: usize = 22;
+const LAYOUT: u8 = 1 << 5;
+const LAYOUT_BITS: u8 = 7 << 5;
+const HAS_EXPIRY: u8 = 1 << 3;
+const HAS_PROPERTIES: u8 = 1 << 4;
+/// Bytes that every message has before its parts, and what each of the two others adds.
+const HEAD: usize = 11;
+const EXTRA: usize = 4;
+/// The year 10889.
+const CREATED_MAX: u64 = (1 << 48) - 1;
 
 /// An application message whose parts lie somewhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +69,14 @@ impl MessageRef<'_> {
 
     /// Bytes of the canonical encoding.
     pub fn encoded_bytes(&self) -> usize {
-        HEAD + self.parts().iter().map(|part| part.len()).sum::<usize>()
+        head_bytes(self.flags()) + self.parts().iter().map(|part| part.len()).sum::<usize>()
     }
 
     /// Appends the canonical encoding.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.reserve(self.encoded_bytes());
-        out.extend_from_slice(&self.head());
+        let (head, length) = self.head();
+        out.extend_from_slice(&head[..length]);
         for part in self.parts() {
             out.extend_from_slice(part);
         }
@@ -80,7 +87,8 @@ impl MessageRef<'_> {
         // One allocation, of exactly the right length; then the parts are copied in.
         let mut buffer: Arc<[u8]> = std::iter::repeat_n(0, self.encoded_bytes()).collect();
         let mut rest = Arc::get_mut(&mut buffer).expect("nobody else has the new buffer");
-        for part in [&self.head()[..]].into_iter().chain(self.parts()) {
+        let (head, length) = self.head();
+        for part in [&head[..length]].into_iter().chain(self.parts()) {
             let (place, after) = rest.split_at_mut(part.len());
             place.copy_from_slice(part);
             rest = after;
@@ -88,17 +96,30 @@ impl MessageRef<'_> {
         Message(buffer)
     }
 
-    fn head(&self) -> [u8; HEAD] {
-        let flags = self.qos as u8 | u8::from(self.retain) << 2 | u8::from(self.expiry.is_some()) << 3;
-        let mut head = [0; HEAD];
-        head[0] = LAYOUT;
-        head[1] = flags;
-        head[2..10].copy_from_slice(&self.created.0.to_be_bytes());
-        head[10..14].copy_from_slice(&self.expiry.unwrap_or(0).to_be_bytes());
-        head[14..16].copy_from_slice(&(expressible(self.topic).len() as u16).to_be_bytes());
-        head[16..18].copy_from_slice(&(expressible(self.publisher).len() as u16).to_be_bytes());
-        head[18..22].copy_from_slice(&(self.properties.raw().len() as u32).to_be_bytes());
-        head
+    fn flags(&self) -> u8 {
+        let expiry = if self.expiry.is_some() { HAS_EXPIRY } else { 0 };
+        let properties = if self.properties.raw().is_empty() { 0 } else { HAS_PROPERTIES };
+        LAYOUT | self.qos as u8 | u8::from(self.retain) << 2 | expiry | properties
+    }
+
+    /// The head, and how much of it there is.
+    fn head(&self) -> ([u8; HEAD + 2 * EXTRA], usize) {
+        let mut head = [0; HEAD + 2 * EXTRA];
+        head[0] = self.flags();
+        head[1..7].copy_from_slice(&self.created.0.min(CREATED_MAX).to_be_bytes()[2..]);
+        head[7..9].copy_from_slice(&(expressible(self.topic).len() as u16).to_be_bytes());
+        head[9..11].copy_from_slice(&(expressible(self.publisher).len() as u16).to_be_bytes());
+        let mut length = HEAD;
+        if let Some(expiry) = self.expiry {
+            head[length..length + EXTRA].copy_from_slice(&expiry.to_be_bytes());
+            length += EXTRA;
+        }
+        let properties = self.properties.raw().len() as u32;
+        if properties > 0 {
+            head[length..length + EXTRA].copy_from_slice(&properties.to_be_bytes());
+            length += EXTRA;
+        }
+        (head, length)
     }
 
     fn parts(&self) -> [&[u8]; 4] {
@@ -123,33 +144,54 @@ pub fn decode(bytes: &[u8]) -> Result<MessageRef<'_>, NotAMessage> {
 }
 
 fn view(bytes: &[u8]) -> Option<MessageRef<'_>> {
-    let (head, rest) = bytes.split_first_chunk::<HEAD>()?;
-    if head[0] != LAYOUT || head[1] & 0xF0 != 0 {
+    let (head, mut rest) = bytes.split_first_chunk::<HEAD>()?;
+    let flags = head[0];
+    if flags & LAYOUT_BITS != LAYOUT {
         return None;
     }
-    let (topic, rest) = rest.split_at_checked(number(&head[14..16]))?;
-    let (publisher, rest) = rest.split_at_checked(number(&head[16..18]))?;
-    let (properties, payload) = rest.split_at_checked(number(&head[18..22]))?;
+    let mut extra = |bit| {
+        if flags & bit == 0 {
+            return Some(None);
+        }
+        let (number, after) = rest.split_first_chunk::<EXTRA>()?;
+        rest = after;
+        Some(Some(u32::from_be_bytes(*number)))
+    };
+    let (expiry, properties) = (extra(HAS_EXPIRY)?, extra(HAS_PROPERTIES)?);
+    // Nothing has two encodings.
+    if properties == Some(0) {
+        return None;
+    }
+    let (topic, rest) = rest.split_at_checked(length(head, 7))?;
+    let (publisher, rest) = rest.split_at_checked(length(head, 9))?;
+    let (properties, payload) = rest.split_at_checked(properties.unwrap_or(0) as usize)?;
+    let created = [0, 0, head[1], head[2], head[3], head[4], head[5], head[6]];
     Some(MessageRef {
         topic: std::str::from_utf8(topic).ok()?,
         publisher: std::str::from_utf8(publisher).ok()?,
         properties: Properties::trusted(properties),
         payload,
-        qos: QoS::from_bits(head[1] & 3)?,
-        retain: head[1] & 4 != 0,
-        created: Epoch(number(&head[2..10]) as u64),
-        expiry: (head[1] & 8 != 0).then(|| number(&head[10..14]) as u32),
+        qos: QoS::from_bits(flags & 3)?,
+        retain: flags & 4 != 0,
+        created: Epoch(u64::from_be_bytes(created)),
+        expiry,
     })
+}
+
+/// Bytes before the parts of a message with these flags.
+fn head_bytes(flags: u8) -> usize {
+    HEAD + (flags & (HAS_EXPIRY | HAS_PROPERTIES)).count_ones() as usize * EXTRA
+}
+
+/// The length of a text, at `at` of a head.
+fn length(head: &[u8], at: usize) -> usize {
+    usize::from(u16::from_be_bytes([head[at], head[at + 1]]))
 }
 
 /// As much of a text as 65,535 bytes hold. Nothing that came in a packet is longer; a mount point may make
 /// a topic so, which then cannot be delivered, and must do no other harm.
 fn expressible(text: &str) -> &str {
     &text[..text.floor_char_boundary(usize::from(u16::MAX))]
-}
-
-fn number(bytes: &[u8]) -> usize {
-    bytes.iter().fold(0, |value, byte| value << 8 | usize::from(*byte))
 }
 
 /// Whether a PUBLISH hands this property on to subscribers unchanged (§3.3.2.3).
@@ -193,10 +235,12 @@ impl Message {
 
     /// The payload alone. Cheaper than [`Message::view`]: no text is looked at.
     pub fn payload(&self) -> &[u8] {
-        let head = &self.0[..HEAD];
-        let lengths = [&head[14..16], &head[16..18], &head[18..22]];
-        let before: usize = lengths.map(number).iter().sum();
-        &self.0[HEAD + before..]
+        let parts = head_bytes(self.0[0]);
+        let properties = match self.0[0] & HAS_PROPERTIES {
+            0 => 0,
+            _ => u32::from_be_bytes(self.0[parts - EXTRA..parts].try_into().expect("four bytes")) as usize,
+        };
+        &self.0[parts + length(&self.0, 7) + length(&self.0, 9) + properties..]
     }
 }
 
@@ -234,9 +278,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_set_takes_no_room() {
+        for (expiry, properties, head) in [(None, 0, 11), (Some(60), 0, 15), (None, 9, 15), (Some(0), 9, 19)]
+        {
+            let properties = Properties::trusted(&sample().properties.raw()[..properties]);
+            let message = MessageRef { expiry, properties, ..sample() };
+            let parts = "a/b".len() + "client".len() + properties.raw().len() + "payload".len();
+            assert_eq!(message.encoded_bytes(), head + parts);
+            let kept = message.to_message();
+            assert_eq!((kept.view(), kept.payload()), (message, &b"payload"[..]));
+            assert_eq!(kept.as_bytes().len(), head + parts);
+        }
+    }
+
+    #[test]
     fn every_cut_and_every_changed_byte_is_refused_or_still_a_message() {
         let bytes = sample().to_message().as_bytes().to_vec();
-        for cut in 0..HEAD + 3 {
+        for cut in 0..bytes.len() - sample().payload.len() {
             assert_eq!(decode(&bytes[..cut]), Err(NotAMessage), "cut at {cut}");
         }
         for position in 0..bytes.len() {

@@ -66,6 +66,15 @@ pub struct Counts {
 }
 
 impl Listener {
+    /// Bytes of a CONNECT: a longer one is refused before it is buffered. With what else a stranger's connection
+    /// takes none reaches 64 KiB by much; QUIC's own state is the largest.
+    pub fn connect_bytes_max(&self) -> usize {
+        match self.protocol {
+            Protocol::Quic => 16 << 10,
+            Protocol::Tcp | Protocol::Ssl | Protocol::Ws | Protocol::Wss => 64 << 10,
+        }
+    }
+
     /// Whether another connection may be accepted in this second. Those that come too fast wait in the
     /// socket's backlog.
     pub fn may_accept(&self, second: u64) -> bool {

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use broker::Stamp;
+use mqtt::Message;
 use parking_lot::{Condvar, Mutex};
 use store::{Batch, Durability, Space, Store, StoreError};
 
 use crate::inbox::{self, Inbox, Sender, Wake};
+use crate::pressure;
 
 /// How often everything that was handed to the operating system is brought to the disk itself: what a
 /// power cut can cost where nobody asked for more.
@@ -23,12 +26,31 @@ pub type Then = Box<dyn FnOnce() + Send>;
 pub struct Write {
     /// Where the record lives.
     pub space: Space,
-    /// Its key.
-    pub key: Box<[u8]>,
-    /// Its value; `None` removes it.
-    pub value: Option<Box<[u8]>>,
+    /// What becomes of it.
+    pub change: Change,
     /// Who waits for it.
     pub then: Option<Then>,
+}
+
+/// What becomes of a record.
+pub enum Change {
+    /// It is there.
+    Put { key: Box<[u8]>, value: Box<[u8]> },
+    /// A message is there under its topic, behind its stamp. On its way to the disk it is the buffer of those who
+    /// keep it in memory, and leaves no hole between theirs.
+    Message { stamp: Stamp, message: Message },
+    /// It is gone.
+    Remove { key: Box<[u8]> },
+}
+
+impl Change {
+    fn bytes(&self) -> usize {
+        match self {
+            Change::Put { key, value } => key.len() + value.len(),
+            Change::Message { message, .. } => message.as_bytes().len(),
+            Change::Remove { key } => key.len(),
+        }
+    }
 }
 
 enum Job {
@@ -72,7 +94,7 @@ impl DiskThread {
 impl Disk {
     /// Hands a record over. Records of one sender are committed in its order.
     pub fn write(&self, write: Write) {
-        let bytes = write.key.len() + write.value.as_ref().map_or(0, |v| v.len());
+        let bytes = write.change.bytes();
         self.jobs.send_sized(Job::Write(write), bytes);
     }
 
@@ -86,6 +108,7 @@ fn run(store: &Store, inbox: &Inbox<Job>, bell: &Bell) {
     let mut jobs = Vec::new();
     let mut synced_at = Instant::now();
     let mut unsynced = false;
+    let mut is_warm = false;
     loop {
         bell.wait(SYNC_EVERY);
         inbox.take(&mut jobs);
@@ -101,9 +124,10 @@ fn run(store: &Store, inbox: &Inbox<Job>, bell: &Bell) {
                 Job::Stop => stop = true,
             }
         }
-        if !writes.is_empty() {
+        let has_rest = writes.is_empty();
+        if !has_rest {
             commit(store, &writes);
-            unsynced = true;
+            (unsynced, is_warm) = (true, true);
             for then in waiting {
                 then();
             }
@@ -117,6 +141,10 @@ fn run(store: &Store, inbox: &Inbox<Job>, bell: &Bell) {
         }
         if stop {
             return;
+        }
+        // What the store has flushed was allocated by this thread.
+        if has_rest && !unsynced && std::mem::take(&mut is_warm) {
+            pressure::give_back();
         }
     }
 }
@@ -136,10 +164,17 @@ fn commit(store: &Store, writes: &[Write]) {
 
 fn try_commit(store: &Store, writes: &[Write]) -> Result<(), StoreError> {
     let mut batch: Batch = store.batch();
-    for write in writes {
-        match &write.value {
-            Some(value) => batch.put(&write.space, &write.key, value),
-            None => batch.delete(&write.space, &write.key),
+    let mut buffer = Vec::new();
+    for Write { space, change, .. } in writes {
+        match change {
+            Change::Put { key, value } => batch.put(space, key, value),
+            Change::Message { stamp, message } => {
+                buffer.clear();
+                buffer.extend_from_slice(&stamp.encode());
+                buffer.extend_from_slice(message.as_bytes());
+                batch.put(space, message.view().topic.as_bytes(), &buffer);
+            }
+            Change::Remove { key } => batch.delete(space, key),
         }
     }
     batch.commit(Durability::System)
@@ -183,8 +218,7 @@ mod tests {
         let reader = (store.clone(), space.clone());
         thread.disk().write(Write {
             space,
-            key: (*b"k").into(),
-            value: Some((*b"v").into()),
+            change: Change::Put { key: (*b"k").into(), value: (*b"v").into() },
             then: Some(Box::new(move || {
                 let _ = tell.send(reader.0.read(&reader.1, b"k").expect("reads"));
             })),

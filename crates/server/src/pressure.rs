@@ -140,7 +140,7 @@ impl Lull {
 
 /// What this thread holds of freed memory goes back to the system.
 #[allow(unsafe_code, reason = "a function of the allocator, which may be called at any time")]
-fn give_back() {
+pub fn give_back() {
     unsafe { libmimalloc_sys::mi_collect(true) }
 }
 

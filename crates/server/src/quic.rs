@@ -29,8 +29,10 @@ use crate::stream::{Stream, Wire};
 
 /// What a client has to name as its protocol.
 pub const ALPN: &str = "mqtt";
+/// Bytes of datagrams that are kept of a connection until its handshake begins.
+const HELLO_BYTES: u64 = 16 << 10;
 /// Bytes that a client may send ahead before the node has answered it, and afterwards.
-const WINDOW_BYTES_BEFORE: u32 = 16 << 10;
+const WINDOW_BYTES_BEFORE: u32 = 4 << 10;
 const WINDOW_BYTES: u32 = 256 << 10;
 /// Bytes on their way to a client that QUIC keeps until they are acknowledged. Each piece of them costs some 64 more.
 const SEND_BYTES: u64 = 128 << 10;
@@ -175,8 +177,8 @@ fn config(listener: &Listener, base: Option<&quinn::ServerConfig>) -> Result<qui
     config
         .transport_config(Arc::new(transport))
         .max_incoming(HANDSHAKES_MAX)
-        .incoming_buffer_size(u64::from(WINDOW_BYTES_BEFORE))
-        .incoming_buffer_size_total(u64::from(WINDOW_BYTES_BEFORE) * HANDSHAKES_MAX as u64);
+        .incoming_buffer_size(HELLO_BYTES)
+        .incoming_buffer_size_total(HELLO_BYTES * HANDSHAKES_MAX as u64);
     Ok(config)
 }
 

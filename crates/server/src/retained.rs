@@ -8,7 +8,7 @@ use mqtt::{Epoch, Message};
 use std::sync::Arc;
 use store::{Space, Store, StoreError};
 
-use crate::persist::{Disk, Then, Write};
+use crate::persist::{Change, Disk, Then, Write};
 use crate::shard::Clock;
 
 /// Retained messages in memory and on disk.
@@ -50,10 +50,10 @@ impl RetainedStore {
         }
         if view.payload.is_empty() {
             self.retained.delete(view.topic, stamp);
-            self.keep(view.topic.as_bytes(), stamp, None, Some(then));
+            self.keep(deletion(view.topic, stamp), Some(then));
         } else {
             self.retained.put(message, stamp);
-            self.keep(view.topic.as_bytes(), stamp, Some(message.as_bytes()), Some(then));
+            self.keep(Change::Message { stamp, message: message.clone() }, Some(then));
         }
         Ok(())
     }
@@ -63,7 +63,7 @@ impl RetainedStore {
         let found = self.retained.find(topic).is_some();
         if found {
             self.retained.delete(topic, stamp);
-            self.keep(topic.as_bytes(), stamp, None, None);
+            self.keep(deletion(topic, stamp), None);
         }
         found
     }
@@ -108,16 +108,19 @@ impl RetainedStore {
             true
         });
         for key in keys {
-            self.disk.write(Write { space: self.space.clone(), key, value: None, then: None });
+            self.keep(Change::Remove { key }, None);
         }
         self.retained.wipe();
     }
 
-    fn keep(&self, key: &[u8], stamp: Stamp, message: Option<&[u8]>, then: Option<Then>) {
-        let value = [&stamp.encode()[..], message.unwrap_or_default()].concat();
-        let write = Write { space: self.space.clone(), key: key.into(), value: Some(value.into()), then };
-        self.disk.write(write);
+    fn keep(&self, change: Change, then: Option<Then>) {
+        self.disk.write(Write { space: self.space.clone(), change, then });
     }
+}
+
+/// A deletion is remembered: the stamp, and no message behind it.
+fn deletion(topic: &str, stamp: Stamp) -> Change {
+    Change::Put { key: topic.as_bytes().into(), value: stamp.encode().into() }
 }
 
 impl Records for RetainedStore {
@@ -128,7 +131,12 @@ impl Records for RetainedStore {
     fn apply(&mut self, key: &[u8], stamp: Stamp, value: Option<&[u8]>, origin: Origin) {
         self.clock.observe(stamp, Clock::epoch());
         self.retained.apply(key, stamp, value, origin);
-        self.keep(key, stamp, value, None);
+        let Ok(topic) = std::str::from_utf8(key) else { return };
+        let change = match self.retained.find(topic) {
+            Some(message) => Change::Message { stamp, message: message.clone() },
+            None => deletion(topic, stamp),
+        };
+        self.keep(change, None);
     }
 
     fn read(&self, key: &[u8], visit: &mut dyn FnMut(Stamp, Option<&[u8]>)) {
@@ -141,7 +149,7 @@ impl Records for RetainedStore {
 
     fn purge(&mut self, key: &[u8]) {
         self.retained.purge(key);
-        self.disk.write(Write { space: self.space.clone(), key: key.into(), value: None, then: None });
+        self.keep(Change::Remove { key: key.into() }, None);
     }
 
     fn buckets(&self) -> &Buckets {

@@ -10,8 +10,9 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 /// Bytes of memory for cached blocks. Everything kept here is also held in memory by its owner, so
 /// the cache serves only recovery.
 const CACHE_BYTES: u64 = 512 << 10;
-/// Bytes a space buffers in memory before it is flushed to a table file.
-const WRITE_BUFFER_BYTES: u64 = 1 << 20;
+/// Bytes a space buffers in memory before it is flushed to a table file; with what the buffer itself needs
+/// it takes twice as much.
+const WRITE_BUFFER_BYTES: u64 = 512 << 10;
 /// Bytes of journal on disk, over all spaces, before old ones are flushed away.
 const JOURNAL_BYTES: u64 = 128 << 20;
 

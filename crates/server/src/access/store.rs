@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use store::{Space, Store, StoreError};
 
 use super::lists::{Change, Kind, Lists};
-use crate::persist::{Disk, Write};
+use crate::persist::{self, Disk, Write};
 use crate::shard::Clock;
 
 /// When a record was written, and what it says; `None`: it was removed.
@@ -88,7 +88,11 @@ impl AccessStore {
     /// Everything goes, from disk too.
     pub fn wipe(&mut self) {
         for key in std::mem::take(&mut self.records).into_keys() {
-            self.disk.write(Write { space: self.space.clone(), key, value: None, then: None });
+            self.disk.write(Write {
+                space: self.space.clone(),
+                change: persist::Change::Remove { key },
+                then: None,
+            });
         }
         self.buckets = Buckets::default();
         *self.lists.write() = Lists::default();
@@ -131,9 +135,8 @@ impl Records for AccessStore {
         self.clock.observe(stamp, Clock::epoch());
         self.hold(key, stamp, value);
         let value = [&stamp.encode()[..], value.unwrap_or_default()].concat();
-        let write =
-            Write { space: self.space.clone(), key: key.into(), value: Some(value.into()), then: None };
-        self.disk.write(write);
+        let change = persist::Change::Put { key: key.into(), value: value.into() };
+        self.disk.write(Write { space: self.space.clone(), change, then: None });
     }
 
     fn read(&self, key: &[u8], visit: &mut dyn FnMut(Stamp, Option<&[u8]>)) {
@@ -154,7 +157,8 @@ impl Records for AccessStore {
     fn purge(&mut self, key: &[u8]) {
         if let Some((stamp, _)) = self.records.remove(key) {
             self.buckets.count_out(key, stamp);
-            self.disk.write(Write { space: self.space.clone(), key: key.into(), value: None, then: None });
+            let change = persist::Change::Remove { key: key.into() };
+            self.disk.write(Write { space: self.space.clone(), change, then: None });
         }
     }
 

@@ -1,6 +1,6 @@
 //! The node's own entries of the owned tables: what its shards together want and have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use broker::routes::GroupCount;
@@ -11,8 +11,9 @@ use super::{CLIENTS, GROUPS, ROUTES};
 /// Routes, shared groups and client ids of this node, in order. The texts are those that the shards have.
 #[derive(Default)]
 pub struct Own {
-    /// Filter → the shards that want it, a bit each.
-    routes: BTreeMap<Arc<str>, u64>,
+    /// The filters that each shard wants. Most are wanted by one shard only, and a set of texts is a third
+    /// smaller than a map from them to shards.
+    routes: Vec<BTreeSet<Arc<str>>>,
     /// Shared filter → members by shard.
     groups: BTreeMap<Arc<str>, Vec<(usize, GroupCount)>>,
     clients: BTreeMap<Arc<str>, Stamp>,
@@ -24,22 +25,17 @@ type Change<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 impl Own {
     /// A shard wants a filter, or no longer; what changed for the node, if anything.
     pub fn route(&mut self, shard: usize, filter: &Arc<str>, on: bool) -> Option<Change<'static>> {
-        let bit = 1u64 << shard;
-        match self.routes.get_mut(filter) {
-            None if on => {
-                self.routes.insert(Arc::clone(filter), bit);
-                Some((None, Some(&[])))
-            }
-            None => None,
-            Some(shards) => {
-                *shards = if on { *shards | bit } else { *shards & !bit };
-                if *shards != 0 {
-                    return None;
-                }
-                self.routes.remove(filter);
-                Some((Some(&[]), None))
-            }
+        if self.routes.len() <= shard {
+            self.routes.resize_with(shard + 1, BTreeSet::new);
         }
+        let wanted = &mut self.routes[shard];
+        let is_news = if on { wanted.insert(Arc::clone(filter)) } else { wanted.remove(filter) };
+        let mut others = (0..).zip(&self.routes).filter(|(other, _)| *other != shard);
+        if !is_news || others.any(|(_, wanted)| wanted.contains(filter)) {
+            return None;
+        }
+        let (there, gone) = (Some(&[][..]), None);
+        Some(if on { (gone, there) } else { (there, gone) })
     }
 
     /// A shard has so many members of a group; the node's count before and after.
@@ -78,8 +74,8 @@ impl Own {
         let from = after.as_deref().map_or(Unbounded, Excluded);
         match table {
             ROUTES => {
-                let _ =
-                    self.routes.range::<str, _>((from, Unbounded)).all(|(key, _)| visit(key.as_bytes(), &[]));
+                let parts = self.routes.iter().map(|part| part.range::<str, _>((from, Unbounded)));
+                let _ = merged(parts).all(|key| visit(key.as_bytes(), &[]));
             }
             GROUPS => {
                 let _ = self.groups.range::<str, _>((from, Unbounded)).all(|(key, parts)| {
@@ -98,8 +94,23 @@ impl Own {
 
     /// Filters, shared ones among them, in order.
     pub fn filters(&self) -> impl Iterator<Item = &str> {
-        self.routes.keys().chain(self.groups.keys()).map(|key| &**key)
+        merged(self.routes.iter().map(|part| part.iter())).chain(self.groups.keys().map(|key| &**key))
     }
+}
+
+/// Texts of several ordered lists in one order, each text once.
+fn merged<'a, L>(lists: impl Iterator<Item = L>) -> impl Iterator<Item = &'a str>
+where
+    L: Iterator<Item = &'a Arc<str>>,
+{
+    let mut heads: Vec<_> = lists.map(Iterator::peekable).collect();
+    std::iter::from_fn(move || {
+        let least = heads.iter_mut().filter_map(|list| list.peek().map(|text| &***text)).min()?;
+        for list in &mut heads {
+            list.next_if(|text| ***text == *least);
+        }
+        Some(least)
+    })
 }
 
 fn sum(parts: &[(usize, GroupCount)]) -> Option<GroupCount> {
@@ -121,9 +132,28 @@ mod tests {
         let mut own = Own::default();
         assert_eq!(own.route(0, &"a".into(), true), Some((None, Some(&[][..]))));
         assert_eq!(own.route(1, &"a".into(), true), None);
+        assert_eq!(own.route(0, &"a".into(), true), None);
         assert_eq!(own.route(0, &"a".into(), false), None);
         assert_eq!(own.route(1, &"a".into(), false), Some((Some(&[][..]), None)));
         assert_eq!(own.route(1, &"a".into(), false), None);
+    }
+
+    #[test]
+    fn routes_are_visited_in_order_and_once_whichever_shards_want_them() {
+        let mut own = Own::default();
+        for (shard, filter) in [(2, "c"), (0, "a"), (1, "b"), (2, "a"), (0, "d"), (1, "d"), (2, "d")] {
+            own.route(shard, &filter.into(), true);
+        }
+        let visited = |after: Option<&[u8]>| {
+            let mut keys = Vec::new();
+            own.visit(ROUTES, after, &mut |key, _| {
+                keys.push(String::from_utf8_lossy(key).into_owned());
+                true
+            });
+            keys.concat()
+        };
+        assert_eq!((visited(None), visited(Some(b"b"))), ("abcd".to_owned(), "cd".to_owned()));
+        assert_eq!(own.filters().collect::<String>(), "abcd");
     }
 
     #[test]

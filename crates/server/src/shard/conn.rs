@@ -8,7 +8,6 @@ use std::sync::Arc;
 use mqtt::session::Out;
 use mqtt::{Now, Version};
 
-use super::greeting::CONNECT_BYTES_MAX;
 use super::pace::Paced;
 use crate::identity::Names;
 use crate::listener::Listener;
@@ -177,7 +176,7 @@ impl Conn {
         let needed = self.partial.len() + bytes.len();
         if needed > self.partial.capacity() {
             let doubled = 2 * self.partial.capacity();
-            let most = if self.is_open() { doubled } else { CONNECT_BYTES_MAX };
+            let most = if self.is_open() { doubled } else { self.listener.connect_bytes_max() };
             let room = needed.max(doubled.min(most));
             self.partial.reserve_exact(room - self.partial.len());
         }

@@ -11,9 +11,6 @@ use crate::access::passwords;
 use crate::identity::Names;
 use crate::listener::Listener;
 
-/// Bytes of a CONNECT; a longer one is refused before it is buffered.
-pub const CONNECT_BYTES_MAX: usize = 64 << 10;
-
 /// What the first bytes of a connection come to.
 pub enum Greeting<'a> {
     /// The CONNECT has not come whole.
@@ -56,7 +53,7 @@ pub fn look<'a>(
     out: &mut Out,
 ) -> Greeting<'a> {
     let Comes { listener, peer, names, .. } = comes;
-    let limit = CONNECT_BYTES_MAX.min(listener.zone.packet_bytes_max as usize);
+    let limit = listener.connect_bytes_max().min(listener.zone.packet_bytes_max as usize);
     let frame = match frame(bytes, limit) {
         // Whatever else comes first is no client of ours: the sooner it goes the better.
         Ok(None) if bytes.first().is_some_and(|b| b >> 4 != kind::CONNECT) => {

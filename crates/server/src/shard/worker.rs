@@ -21,7 +21,7 @@ use slab::Slab;
 use super::conn::{Awaits, Check, Conn, Flushed, Newcomer, Phase};
 use super::effects::{Fx, Traffic};
 use super::flapping::{Flapping, FlappingPolicy};
-use super::greeting::{self, CONNECT_BYTES_MAX, Greeting};
+use super::greeting::{self, Greeting};
 use super::lanes::Lanes;
 use super::pace::{Paced, Quota};
 use super::{Adopted, PeerChange, ShardHandle, ShardMessage, Shared};

@@ -189,6 +189,27 @@ fn a_client_has_one_stream() {
 }
 
 #[test]
+fn a_connect_may_have_16_kib() {
+    let (_node, authority, at) = node(&[]);
+    let client = Setup::new(&authority.file, None);
+    let connect = |will: usize| {
+        let body = [
+            &b"\0\x04MQTT\x05\x06\0\x3c\0\0\x03big\0\0\x01w"[..],
+            &(will as u16).to_be_bytes(),
+            &vec![b'x'; will],
+        ];
+        let body = body.concat();
+        let length =
+            [body.len() as u8 & 0x7f | 0x80, (body.len() >> 7) as u8 & 0x7f | 0x80, (body.len() >> 14) as u8];
+        [&[0x10][..], &length, &body].concat()
+    };
+    let mut fits = Wire::on(client.open(at).unwrap());
+    assert_eq!(fits.send_whole(&connect(16_000)).packet()[2..4], [0, 0]);
+    fits.alive();
+    Wire::on(client.open(at).unwrap()).send_whole(&connect(16_400)).gets("20 * 00 95 {}").ends();
+}
+
+#[test]
 fn a_client_that_moves_to_another_address_stays_connected() {
     let (node, authority, at) = node(&[]);
     let quic = Setup::new(&authority.file, None).open(at).unwrap();

@@ -16,7 +16,7 @@ impl Worker {
         let comes =
             greeting::Comes { listener: &listener, peer: newcomer.peer, names: names.as_deref(), fits };
         match greeting::look(bytes, comes, self.number, &self.shared, &mut out) {
-            Greeting::More if bytes.len() > CONNECT_BYTES_MAX => {
+            Greeting::More if bytes.len() > listener.connect_bytes_max() => {
                 self.remove(at, "frame_too_large");
                 None
             }
