@@ -6,6 +6,7 @@
 pub mod access;
 mod client;
 mod effects;
+pub mod exclusive;
 mod frame;
 mod groups;
 mod kept;

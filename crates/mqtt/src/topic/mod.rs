@@ -84,7 +84,13 @@ impl<'a> Subscribed<'a> {
         } else {
             (Subscribed::Plain(text), text)
         };
-        valid_filter(filter, levels_max).then_some(subscribed)
+        // What is shared cannot be one client's alone.
+        let contradicts = match subscribed {
+            Subscribed::Plain(_) => false,
+            Subscribed::Shared { filter, .. } => filter.starts_with(EXCLUSIVE),
+            Subscribed::Exclusive(filter) => [SHARE, QUEUE, EXCLUSIVE].iter().any(|p| filter.starts_with(p)),
+        };
+        (!contradicts && valid_filter(filter, levels_max)).then_some(subscribed)
     }
 
     /// The filter that topics are matched against.
@@ -230,5 +236,22 @@ mod tests {
             Subscribed::parse("$share/g//a", 0),
             Some(Subscribed::Shared { group: "g", filter: "/a" })
         );
+    }
+
+    #[test]
+    fn an_exclusive_filter_has_no_other_prefix() {
+        assert_eq!(Subscribed::parse("$exclusive/a/+", 0), Some(Subscribed::Exclusive("a/+")));
+        assert_eq!(Subscribed::parse("$exclusive//a", 0), Some(Subscribed::Exclusive("/a")));
+        for text in [
+            "$exclusive/",
+            "$exclusive/a#",
+            "$exclusive/$share/g/a",
+            "$exclusive/$queue/a",
+            "$exclusive/$exclusive/a",
+            "$share/g/$exclusive/a",
+            "$queue/$exclusive/a",
+        ] {
+            assert_eq!(Subscribed::parse(text, 0), None, "{text}");
+        }
     }
 }
