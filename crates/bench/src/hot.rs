@@ -105,6 +105,10 @@ impl Effects for Wires {
 
     fn claim(&mut self, _: &Arc<str>, _: Option<Stamp>) {}
 
+    fn ask_exclusive(&mut self, _: &Arc<str>, _: &[Arc<str>], _: Ticket) {}
+
+    fn give_back(&mut self, _: &str, _: Ticket) {}
+
     fn stamp(&mut self) -> Stamp {
         self.stamps += 1;
         Stamp { time: self.stamps, node: 1 }

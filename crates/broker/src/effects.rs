@@ -115,6 +115,9 @@ pub enum Event<'a> {
     Disconnected { client: &'a str, cause: Cause },
     /// Its session ended.
     Ended { client: &'a str },
+    /// It had the filter for itself on one side of a cut network and another client on the other, before it: its
+    /// subscription has ended. To be logged as a warning.
+    Deprived { client: &'a str, filter: &'a str },
 }
 
 /// The driver of a shard, as the shard sees it.
@@ -167,6 +170,13 @@ pub trait Effects {
 
     /// This node's claim of a client id, for the registries of the peers; `None` gives it up.
     fn claim(&mut self, client: &Arc<str>, stamp: Option<Stamp>);
+
+    /// Asks whoever decides that in this node whether the client may have filters for itself, in the whole
+    /// cluster; [`crate::Shard::exclusive_answered`] is called with the ticket.
+    fn ask_exclusive(&mut self, client: &Arc<str>, filters: &[Arc<str>], ticket: Ticket);
+
+    /// Gives back what was granted to the question with that ticket.
+    fn give_back(&mut self, filter: &str, ticket: Ticket);
 
     /// A new stamp, later than all before.
     fn stamp(&mut self) -> Stamp;

@@ -23,7 +23,7 @@ pub(crate) struct KeptSession {
     pub(crate) created_at: u64,
     /// Seconds that it outlives its connection; `u32::MAX`: for ever.
     pub(crate) expiry_secs: u32,
-    /// Filters as the client wrote them, with their options.
+    /// Filters as the client wrote them (with `$share/…`, `$exclusive/…`), with their options.
     pub(crate) subscriptions: Vec<(String, u32)>,
     /// What waits, in order.
     pub(crate) letters: Vec<KeptLetter>,

@@ -41,6 +41,8 @@ pub struct Zone {
     pub wildcard_subscription: bool,
     /// Shared subscriptions are taken (`shared_subscription`).
     pub shared_subscription: bool,
+    /// A client may have a filter for itself (`exclusive_subscription`).
+    pub exclusive_subscription: bool,
     /// Clients before 5.0 do not get what they published themselves (`ignore_loop_deliver`).
     pub ignore_loop_deliver: bool,
     /// What the protocol advises against is refused (`strict_mode`).
@@ -193,6 +195,7 @@ impl Default for Zone {
             retain: true,
             wildcard_subscription: true,
             shared_subscription: true,
+            exclusive_subscription: false,
             ignore_loop_deliver: false,
             strict: false,
             server_keepalive: None,

@@ -7,6 +7,7 @@ mod admin;
 mod connect;
 mod deliver;
 mod ending;
+mod exclusive;
 mod publish;
 mod subscribe;
 mod takeover;
@@ -14,6 +15,7 @@ mod takeover;
 mod tests;
 
 use cluster::Stamp;
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -29,12 +31,14 @@ use crate::client::{Client, Life, Publishing};
 use crate::effects::{Cause, ConnId, Effects, Extent, Ticket, Wait, Wish};
 use crate::groups::{Groups, Rng};
 use crate::registry::Registry;
-use crate::routes::{Place, Table};
+use crate::routes::{FilterId, Place, Table};
 use crate::settings::Settings;
 use crate::stats::{Gauges, Stats};
 use crate::subscription::{Options, Target};
 use crate::targets::Lookup;
 use crate::timers::{self, Timers};
+
+use exclusive::{Alone, Asking};
 
 pub use admin::{ClientInfo, Identified, SubscriptionInfo};
 
@@ -68,6 +72,8 @@ pub struct Shard {
     /// Counts changes of the groups' members.
     groups_version: u64,
     registry: Registry,
+    /// Filters that a session of this shard has for itself.
+    alone: BTreeMap<FilterId, Alone>,
     timers: Timers,
     pending: HashMap<u64, Pending, FixedState>,
     /// The last ticket; none is used twice, as answers may come late.
@@ -97,6 +103,10 @@ enum Pending {
     Subscribe { client: u32, opening: u64, packet_id: u16, codes: Vec<u8>, replays: Vec<(Box<str>, Options)> },
     /// A session that came from a peer and whose routes are on their way.
     Settle { client: u32, request: u64 },
+    /// A SUBSCRIBE that asks for filters for its client alone.
+    Exclusive(Box<Asking>),
+    /// What a session that came from a peer has for itself.
+    Keep { filters: Vec<Arc<str>> },
 }
 
 impl Shard {
@@ -116,6 +126,7 @@ impl Shard {
             groups: Groups::default(),
             groups_version: 0,
             registry: Registry::new(rng.next()),
+            alone: BTreeMap::new(),
             timers: Timers::default(),
             pending: HashMap::with_hasher(FixedState::with_seed(0)),
             tickets: 0,
@@ -226,7 +237,7 @@ impl Shard {
                 }
             }
             Some(Pending::Settle { client, request }) => self.settle(client, request, now, fx),
-            Some(Pending::Retain { .. }) | None => {}
+            Some(Pending::Retain { .. } | Pending::Exclusive(_) | Pending::Keep { .. }) | None => {}
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Conn {
 pub enum Asked {
     Subscribe(Vec<(String, QoS)>),
     Unsubscribe(String),
+    /// `$exclusive/` and the filter.
+    Alone(String),
 }
 
 /// What a client has seen.
@@ -48,6 +50,7 @@ pub enum Seen {
     Accepted { message: u64 },
     Subscribed(Vec<(String, QoS)>),
     Unsubscribed(String),
+    Alone { granted: bool },
     Closing(Reason),
 }
 
@@ -169,6 +172,16 @@ impl Client {
         out
     }
 
+    /// SUBSCRIBE of a filter that it wants for itself.
+    pub fn subscribe_alone(&mut self, filter: String) -> Vec<u8> {
+        let id = self.fresh_id();
+        let list = [SubscribeFilter { filter: &filter, options: SubscriptionOptions::default() }];
+        let mut out = Vec::new();
+        Subscribe::encode_for(self.version, id, Properties::NONE, &list, &mut out);
+        self.asked.insert(id, Asked::Alone(filter));
+        out
+    }
+
     pub fn unsubscribe(&mut self, filter: String) -> Vec<u8> {
         let id = self.fresh_id();
         let mut out = Vec::new();
@@ -231,12 +244,18 @@ impl Client {
                 }
             }
             Packet::Ack(answer) => self.acknowledged(&answer, seen, out, acks),
-            Packet::Suback(suback) => {
-                if let Some(Asked::Subscribe(filters)) = self.asked.remove(&suback.packet_id) {
+            Packet::Suback(suback) => match self.asked.remove(&suback.packet_id) {
+                Some(Asked::Subscribe(filters)) => {
                     assert!(suback.codes.iter().all(|code| *code < 3), "every filter is granted");
                     seen.push(Seen::Subscribed(filters));
                 }
-            }
+                Some(Asked::Alone(_)) => {
+                    let refusal = if self.version.is_v5() { Reason::QuotaExceeded.code() } else { 0x80 };
+                    assert!(suback.codes == [0] || suback.codes == [refusal], "{:?}", suback.codes);
+                    seen.push(Seen::Alone { granted: suback.codes == [0] });
+                }
+                Some(Asked::Unsubscribe(_)) | None => {}
+            },
             Packet::Unsuback(unsuback) => {
                 if let Some(Asked::Unsubscribe(filter)) = self.asked.remove(&unsuback.packet_id) {
                     seen.push(Seen::Unsubscribed(filter));

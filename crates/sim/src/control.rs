@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use broker::Ticket;
+use broker::exclusive::{Effect, Exclusive, RoundId};
 use broker::retained::{Limits, Retained};
 use broker::routes::{Change, GroupCount, Interest, Place};
 use cluster::replica::{Buckets, Clock, Origin};
 use cluster::{
-    Asked, Cause, CommandId, DialId, Effects, Event, Incarnation, LinkId, MapId, NodeId, NodeName, Outcome,
-    Records, RequestId, Stamp, TableId, VisitEntries, VisitRecords, Wipe,
+    Cause, CommandId, DialId, Effects, Event, Incarnation, LinkId, MapId, NodeId, NodeName, Outcome, Records,
+    RequestId, Stamp, TableId, VisitEntries, VisitRecords, Wipe,
 };
 
 /// Filter → nothing.
@@ -18,8 +19,10 @@ pub const ROUTES: TableId = TableId(1);
 pub const GROUPS: TableId = TableId(2);
 /// Client id → the stamp of its connection.
 pub const CLIENTS: TableId = TableId(3);
+/// Filter → the client that has it for itself.
+pub const EXCLUSIVE: TableId = TableId(4);
 /// All tables.
-pub const TABLES: [TableId; 3] = [ROUTES, GROUPS, CLIENTS];
+pub const TABLES: [TableId; 4] = [ROUTES, GROUPS, CLIENTS, EXCLUSIVE];
 /// Topic → retained message.
 pub const RETAINED: MapId = MapId(1);
 /// A word between the home shards of a client id.
@@ -40,6 +43,8 @@ pub type Mark = (usize, u16, u64);
 pub enum ShardMessage {
     Forward { from: Place, bytes: Words },
     RoutesIn(Ticket),
+    Exclusive { ticket: Ticket, granted: Vec<bool> },
+    ExclusiveEnded { ticket: Ticket, filter: String },
     Stored(Ticket),
     Told { from: Place, bytes: Words },
     PeerClaim { peer: Place, client: String, stamp: Stamp },
@@ -57,11 +62,29 @@ pub enum Deed {
     Close(LinkId),
     Wipe(Wipe),
     ToShard(usize, ShardMessage),
-    Respond(Asked),
-    Answered(RequestId),
+    Respond(cluster::Asked),
+    /// With how far the peer is with its own tables, if it answered.
+    Answered(RequestId, Option<u64>),
     Reply(CommandId, Outcome),
     Event(Event),
     Persist(Vec<u8>),
+}
+
+/// What waits for the answer to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    Shard(usize, Ticket),
+    Round(RoundId, NodeId),
+}
+
+/// A round of questions, and what has been heard.
+#[derive(Debug)]
+pub struct Heard {
+    pub left: usize,
+    /// How far the peers were with their own tables.
+    pub marks: Vec<(NodeId, u64)>,
+    pub silent: Vec<NodeId>,
+    pub until: u64,
 }
 
 /// The retained messages, and what of them has yet to reach the disk.
@@ -115,11 +138,14 @@ pub struct Control {
     pub wanted: BTreeMap<String, BTreeSet<u16>>,
     /// Members of a group by shard.
     pub members: BTreeMap<String, BTreeMap<u16, GroupCount>>,
-    /// Requests that a shard's ticket waits for.
-    pub waiting: BTreeMap<RequestId, (usize, Ticket)>,
+    /// Requests, and what waits for them.
+    pub waiting: BTreeMap<RequestId, Asked>,
+    pub exclusive: Exclusive,
+    pub exclusive_effects: Vec<Effect>,
+    pub rounds: BTreeMap<RoundId, Heard>,
     /// Peers that have asked whether all is current here, and how far each lane has to be done before
     /// the answer.
-    pub syncs: Vec<(Asked, Vec<Mark>)>,
+    pub syncs: Vec<(cluster::Asked, Vec<Mark>)>,
     /// Runs of the tables' copies that had to be fetched again.
     pub repairs: u64,
     pub deeds: Vec<Deed>,
@@ -152,6 +178,9 @@ impl Control {
             wanted: BTreeMap::new(),
             members: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            exclusive: Exclusive::default(),
+            exclusive_effects: Vec::new(),
+            rounds: BTreeMap::new(),
             syncs: Vec::new(),
             repairs: 0,
             deeds: Vec::new(),
@@ -197,6 +226,7 @@ impl Control {
         let Some(slot) = self.slots.remove(&node) else { return };
         self.serving.remove(&node);
         self.interest.apply(&Change::Forget { place: Place::peer(slot) });
+        self.exclusive.forget(Place::peer(slot));
         self.each_shard(|| ShardMessage::PeerForgotten(Place::peer(slot)));
         self.copies.retain(|(of, _), _| *of != node);
         self.swept.retain(|(of, _), _| *of != node);
@@ -221,6 +251,9 @@ impl Control {
                 key: text.into(),
                 count: value.map(GroupCount::from_bytes).unwrap_or_default(),
             }),
+            EXCLUSIVE => {
+                self.exclusive.peer_entry(place, &text.into(), value, &mut self.exclusive_effects);
+            }
             _ => {
                 let shard = home(&text, self.shards);
                 let message = match value.and_then(Stamp::decode) {
@@ -299,6 +332,7 @@ impl Effects for Control {
         assert!(self.serving.remove(&node).is_some(), "only a node that serves is masked");
         let place = Place::peer(self.slot(node));
         self.interest.apply(&Change::Mask { place });
+        self.exclusive.mask(place);
         self.each_shard(|| ShardMessage::PeerMasked(place));
     }
 
@@ -314,6 +348,7 @@ impl Effects for Control {
         );
         let place = Place::peer(self.slot(node));
         self.interest.apply(&Change::Unmask { place });
+        self.exclusive.unmask(place, &mut self.exclusive_effects);
         self.each_shard(|| ShardMessage::PeerUnmasked(place, incarnation));
     }
 
@@ -331,13 +366,14 @@ impl Effects for Control {
         }
     }
 
-    fn asked(&mut self, asked: Asked, kind: u16, _: &[u8]) {
+    fn asked(&mut self, asked: cluster::Asked, kind: u16, _: &[u8]) {
         assert_eq!(kind, CURRENT, "nobody asks anything else");
         self.deeds.push(Deed::Respond(asked));
     }
 
-    fn answered(&mut self, request: RequestId, _: Result<&[u8], Cause>) {
-        self.deeds.push(Deed::Answered(request));
+    fn answered(&mut self, request: RequestId, answer: Result<&[u8], Cause>) {
+        let mark = answer.ok().and_then(|body| body.try_into().ok()).map(u64::from_be_bytes);
+        self.deeds.push(Deed::Answered(request, mark));
     }
 
     fn reply(&mut self, command: CommandId, outcome: Outcome) {

@@ -39,6 +39,8 @@ pub enum Note {
     Claim { client: String, stamp: Option<Stamp> },
     Tell { peer: Place, bytes: Words },
     Routes { extent: Extent, ticket: Ticket },
+    AskExclusive { client: Arc<str>, filters: Vec<Arc<str>>, ticket: Ticket },
+    GiveBack { filter: String, ticket: Ticket },
 }
 
 /// The node's end of a client's connection, once its CONNECT has come.
@@ -204,6 +206,15 @@ impl Effects for Fx<'_> {
 
     fn claim(&mut self, client: &Arc<str>, stamp: Option<Stamp>) {
         self.desk.notes.push(Note::Claim { client: client.to_string(), stamp });
+    }
+
+    fn ask_exclusive(&mut self, client: &Arc<str>, filters: &[Arc<str>], ticket: Ticket) {
+        let (client, filters) = (Arc::clone(client), filters.to_vec());
+        self.desk.notes.push(Note::AskExclusive { client, filters, ticket });
+    }
+
+    fn give_back(&mut self, filter: &str, ticket: Ticket) {
+        self.desk.notes.push(Note::GiveBack { filter: filter.to_owned(), ticket });
     }
 
     fn stamp(&mut self) -> Stamp {

@@ -28,6 +28,8 @@ use world::{Event, World};
 
 /// How long it storms unless asked otherwise, in milliseconds of the made-up time.
 pub const STORM: u64 = 25_000;
+/// From this seed on clients also want filters for themselves.
+pub const EXCLUSIVE: u64 = 1 << 32;
 /// How long the cluster may take to come to rest.
 const REST: u64 = 95_000;
 
@@ -112,6 +114,7 @@ fn play(world: &mut World, storm: u64) {
     }
     check::converged::at_rest(world);
     check::owner::at_rest(world);
+    check::exclusive::at_rest(world);
     check::acked::at_rest(&mut world.oracle);
     for (n, host) in world.hosts.iter().enumerate() {
         if let Some(process) = &host.process {

@@ -104,6 +104,9 @@ pub struct Counts {
     pub resumed: u64,
     pub moved: u64,
     pub faults: u64,
+    /// Filters that clients wanted for themselves.
+    pub granted: u64,
+    pub refused: u64,
 }
 
 impl Oracle {

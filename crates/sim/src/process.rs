@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use broker::access::Everybody;
+use broker::exclusive::RoundId;
 use broker::routes::Place;
 use broker::{Settings, Shard, ShardConfig};
-use cluster::{Identity, Incarnation, Node, NodeName, Now, Setup, Stamp};
+use cluster::{Identity, Incarnation, Node, NodeId, NodeName, Now, Setup, Stamp};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use crate::control::{Control, DiskRecord, Mark, RETAINED, TABLES, node_key};
+use crate::control::{Control, DiskRecord, Heard, Mark, RETAINED, TABLES, node_key};
 use crate::desk::{Desk, Fx};
 
 /// What outlives a run.
@@ -130,7 +131,8 @@ impl Process {
             .map(|l| l.retry_at);
         let ins = self.workers.iter().flat_map(|w| w.desk.lanes_in.values());
         let ins = ins.filter(|l| l.link.is_some()).filter_map(|l| l.lane.wake_at());
-        shards.chain(acks).chain(dials).chain(ins).chain(self.node.wake_at()).min()
+        let rounds = self.control.rounds.values().map(|heard| heard.until);
+        shards.chain(acks).chain(dials).chain(ins).chain(rounds).chain(self.node.wake_at()).min()
     }
 
     /// How far each lane has to be done so that all that was forwarded by now has arrived.
@@ -152,8 +154,21 @@ impl Process {
             lane.is_none_or(|lane| lane.link.is_none() || lane.lane.done() >= *mark)
         };
         for (asked, _) in self.control.syncs.extract_if(.., |(_, marks)| marks.iter().all(done)) {
-            self.node.respond(asked, Ok(&[]));
+            self.node.respond(asked, Ok(&self.node.own_sequence().to_be_bytes()));
         }
+    }
+
+    /// Rounds that are over: everything the peers had when they answered is here, or nobody waits any longer.
+    pub fn known_rounds(&self, now: Now) -> Vec<(RoundId, bool)> {
+        let runs = |peer: &NodeId| self.node.is_running(*peer);
+        let has_come = |peer, mark| self.node.held_sequence(peer).is_some_and(|to| to >= mark);
+        let is_sure = |heard: &Heard| {
+            heard.left == 0
+                && !heard.silent.iter().any(runs)
+                && heard.marks.iter().all(|(peer, mark)| !runs(peer) || has_come(*peer, *mark))
+        };
+        let over = self.control.rounds.iter().filter(|(_, heard)| is_sure(heard) || heard.until <= now.at);
+        over.map(|(round, heard)| (*round, is_sure(heard))).collect()
     }
 
     pub fn identity(&self) -> Identity {

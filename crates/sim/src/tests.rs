@@ -10,6 +10,8 @@ fn seeds(range: std::ops::Range<u64>) -> Counts {
                 sum.owed += counts.owed;
                 sum.moved += counts.moved;
                 sum.faults += counts.faults;
+                sum.granted += counts.granted;
+                sum.refused += counts.refused;
             }
             Err(failure) => panic!("{failure}"),
         }
@@ -21,6 +23,12 @@ fn seeds(range: std::ops::Range<u64>) -> Counts {
 fn whatever_goes_wrong_the_cluster_keeps_its_promises_and_comes_to_rest() {
     let sum = seeds(0..40);
     assert!(sum.delivered > 1_000 && sum.owed > 1_000 && sum.moved > 10 && sum.faults > 100, "{sum:?}");
+}
+
+#[test]
+fn no_two_clients_of_a_whole_cluster_have_a_filter_for_themselves_and_who_asks_gets_it_in_the_end() {
+    let sum = seeds(EXCLUSIVE..EXCLUSIVE + 30);
+    assert!(sum.granted > 500 && sum.refused > 500 && sum.faults > 100, "{sum:?}");
 }
 
 /// Each once showed a fault: of the broker (words about a session on the move that were lost or came to a node

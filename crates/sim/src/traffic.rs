@@ -16,6 +16,8 @@ const FILTERS: [&str; 9] = ["t/0", "t/1", "t/2", "t/+", "t/#", "u/+/1", "u/#", "
 const SHARED: [&str; 3] = ["$share/g/s/+", "$queue/s/#", "$share/h/s/0"];
 const TOPICS: [&str; 11] =
     ["t/0", "t/1", "t/2", "u/a/0", "u/a/1", "u/b/2", "r/a/1", "r/b/1", "r/c/2", "s/0", "s/1"];
+/// Filters that clients want for themselves; nobody publishes to them.
+const ALONE: [&str; 3] = ["$exclusive/x/1", "$exclusive/x/+", "$exclusive/y"];
 /// Messages of one client that may be unacknowledged.
 const PENDING_MAX: usize = 20;
 
@@ -74,6 +76,7 @@ pub fn act(world: &mut World, client: usize) {
             world.clients[client].conn = None;
             lost(world, client);
         }
+        4..14 if world.contends => contend(world, client, attempt),
         4..16 => subscribe(world, client, attempt),
         16..20 => unsubscribe(world, client, attempt),
         _ => publish(world, client, attempt),
@@ -160,6 +163,16 @@ fn unsubscribe(world: &mut World, client: usize, attempt: u64) {
     world.client_sends(attempt, bytes, false, 0);
 }
 
+/// A client wants a filter for itself, or no longer.
+fn contend(world: &mut World, client: usize, attempt: u64) {
+    let filter = ALONE[world.rng.random_range(0..ALONE.len())].to_owned();
+    let wants = world.rng.random_range(0..3) > 0;
+    world.say(|| format!("c{client} {} {filter}", if wants { "subscribes" } else { "unsubscribes" }));
+    let known = &mut world.clients[client];
+    let bytes = if wants { known.subscribe_alone(filter) } else { known.unsubscribe(filter) };
+    world.client_sends(attempt, bytes, false, 0);
+}
+
 /// A node is about to take a message in: who is owed it?
 pub fn taken(world: &mut World, host: usize, message: u64, attempt: u64) {
     let Some(known) = world.oracle.messages.get(&message) else { return };
@@ -242,6 +255,11 @@ pub fn receive(world: &mut World, client: usize, attempt: u64, bytes: &[u8]) {
                 }
             }
             Seen::Unsubscribed(filter) => world.oracle.unsubscribed(client, &filter, now),
+            Seen::Alone { granted } => {
+                let counts = &mut world.oracle.counts;
+                *if granted { &mut counts.granted } else { &mut counts.refused } += 1;
+                check::exclusive::now(world);
+            }
             Seen::Refused(_) | Seen::Closing(_) => {}
         }
     }
@@ -283,6 +301,12 @@ pub fn lost(world: &mut World, client: usize) {
 /// Every client with a session comes back, so that it gets what it is owed.
 pub fn gather(world: &mut World) {
     for client in 0..world.clients.len() {
+        if world.contends
+            && world.clients[client].is_welcome()
+            && let Some(attempt) = world.clients[client].conn.as_ref().map(|conn| conn.attempt)
+        {
+            contend(world, client, attempt);
+        }
         if world.clients[client].persistent && world.clients[client].conn.is_none() {
             let host = world.rng.random_range(0..world.hosts.len());
             world.connect(client, host, false);

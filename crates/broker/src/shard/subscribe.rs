@@ -1,10 +1,13 @@
 //! SUBSCRIBE and UNSUBSCRIBE: what changes in the index, what other places have to know, and what a new
 //! subscription is owed.
 
-use mqtt::packet::{Subscribe, SubscribeFilter, Unsubscribe};
+use mqtt::packet::{RetainHandling, Subscribe, SubscribeFilter, Unsubscribe};
 use mqtt::topic::{Subscribed, has_wildcard};
 use mqtt::{Now, QoS, Reason, Version};
 
+use std::sync::Arc;
+
+use super::exclusive::{Asking, Wanted};
 use super::{Pending, Shard};
 use crate::access::{Deed, Verdict};
 use crate::client::{Life, Subscription};
@@ -35,8 +38,10 @@ impl Shard {
         self.stats.client_subscribe += 1;
         let identifier = packet.subscription_id().unwrap_or(0);
         let (mut codes, mut replays, mut wished) = (Vec::new(), Vec::new(), false);
+        let mut alone: Vec<Wanted> = Vec::new();
         for wanted in packet.filters() {
-            let (subscribed, options) = match self.may_subscribe(slot, &wanted, identifier, now) {
+            let (subscribed, options) = match self.may_subscribe(slot, &wanted, identifier, alone.len(), now)
+            {
                 Ok((subscribed, _))
                     if fx.pressure() >= Pressure::Refuse && !self.has_subscribed(slot, subscribed) =>
                 {
@@ -53,10 +58,25 @@ impl Shard {
                 }
             };
             let (group, filter) = self.mounted(slot, subscribed);
+            let retain_handling = wanted.options.retain_handling;
+            if !self.alone.is_empty() || matches!(subscribed, Subscribed::Exclusive(_)) {
+                let known = self.index.find(&filter).filter(|id| self.has_alone(slot, *id));
+                match (subscribed, known) {
+                    (Subscribed::Exclusive(_), None) => {
+                        let filter = Arc::from(filter);
+                        alone.push(Wanted { at: codes.len(), filter, options, retain_handling });
+                        codes.push(options.qos);
+                        continue;
+                    }
+                    // A session has one subscription to a filter; the last SUBSCRIBE says of which kind.
+                    (Subscribed::Plain(_), Some(id)) => self.give_back(slot, id, fx),
+                    _ => {}
+                }
+            }
             let added = self.add_subscription(slot, group.as_deref(), &filter, options, fx);
             wished |= added.wished;
             codes.push(options.qos);
-            if group.is_none() && is_owed(&wanted, added) {
+            if group.is_none() && is_owed(retain_handling, added) {
                 replays.push((filter.into_boxed_str(), options));
             }
         }
@@ -68,9 +88,17 @@ impl Shard {
             }
             return;
         }
-        let packet_id = packet.packet_id;
-        if wished {
-            let opening = client.opening;
+        let (packet_id, opening) = (packet.packet_id, client.opening);
+        if !alone.is_empty() {
+            fx.pause(conn);
+            let id = Arc::clone(&client.id);
+            let ticket = self.ticket();
+            let filters: Vec<Arc<str>> = alone.iter().map(|wanted| Arc::clone(&wanted.filter)).collect();
+            fx.ask_exclusive(&id, &filters, ticket);
+            let wanted = alone;
+            let asking = Asking { client: slot, opening, packet_id, codes, replays, wished, wanted };
+            self.pending.insert(ticket.0, Pending::Exclusive(Box::new(asking)));
+        } else if wished {
             let work = Pending::Subscribe { client: slot, opening, packet_id, codes, replays };
             self.when_routes_in(Extent::Node, work, now, fx);
         } else {
@@ -196,6 +224,7 @@ impl Shard {
         self.gauges.subscriptions -= 1;
         let Some(number) = gone.group() else {
             let Some(filter) = self.index.shared_filter(gone.filter).cloned() else { return };
+            self.give_back(slot, gone.filter, fx);
             self.index.remove(gone.filter, Target::key_of_session(slot));
             if !self.index.members(gone.filter).iter().any(|t| t.group().is_none()) {
                 fx.wish(Wish::Off(&filter));
@@ -214,12 +243,13 @@ impl Shard {
         }
     }
 
-    /// The rules for one filter of a SUBSCRIBE.
+    /// The rules for one filter of a SUBSCRIBE, of which so many others are being asked for.
     fn may_subscribe<'a>(
         &mut self,
         slot: u32,
         wanted: &SubscribeFilter<'a>,
         identifier: u32,
+        asked: usize,
         now: Now,
     ) -> Result<(Subscribed<'a>, Options), Reason> {
         let client = &self.clients[slot as usize];
@@ -228,7 +258,9 @@ impl Shard {
             Subscribed::parse(wanted.filter, zone.topic_levels_max).ok_or(Reason::TopicFilterInvalid)?;
         let filter = subscribed.filter();
         match subscribed {
-            Subscribed::Exclusive(_) => return Err(Reason::TopicFilterInvalid),
+            Subscribed::Exclusive(_) if !zone.exclusive_subscription => {
+                return Err(Reason::TopicFilterInvalid);
+            }
             Subscribed::Shared { .. } if !zone.shared_subscription => return Err(Reason::SharedNotSupported),
             _ => {}
         }
@@ -236,7 +268,7 @@ impl Shard {
             return Err(Reason::WildcardsNotSupported);
         }
         if zone.subscriptions_max > 0
-            && client.subscriptions().len() >= zone.subscriptions_max
+            && client.subscriptions().len() + asked >= zone.subscriptions_max
             && !self.has_subscribed(slot, subscribed)
         {
             return Err(Reason::QuotaExceeded);
@@ -281,11 +313,15 @@ impl Shard {
         }
     }
 
-    /// An operator subscribes for a client. `false`: no such client, or no valid filter.
+    /// An operator subscribes for a client. `false`: no such client, or no valid filter; an exclusive one is
+    /// the client's to ask for.
     pub fn subscribe_for(&mut self, client: &str, text: &str, qos: QoS, fx: &mut impl Effects) -> bool {
         let (Some(slot), Some(subscribed)) = (self.find(client), Subscribed::parse(text, 0)) else {
             return false;
         };
+        if matches!(subscribed, Subscribed::Exclusive(_)) {
+            return false;
+        }
         let (group, filter) = self.mounted(slot, subscribed);
         let options = Options { qos: qos as u8, ..Options::default() };
         let added = self.add_subscription(slot, group.as_deref(), &filter, options, fx);
@@ -302,11 +338,10 @@ impl Shard {
 }
 
 /// Whether a subscription is owed the retained messages. [MQTT-3.3.1-9, -10, -11]
-fn is_owed(wanted: &SubscribeFilter<'_>, added: Added) -> bool {
-    use mqtt::packet::RetainHandling::{Always, IfNew, Never};
-    match wanted.options.retain_handling {
-        Always => true,
-        IfNew => added.new,
-        Never => false,
+pub(super) fn is_owed(handling: RetainHandling, added: Added) -> bool {
+    match handling {
+        RetainHandling::Always => true,
+        RetainHandling::IfNew => added.new,
+        RetainHandling::Never => false,
     }
 }

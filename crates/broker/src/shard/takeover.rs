@@ -14,6 +14,7 @@ use mqtt::Now;
 use mqtt::session::Flight;
 
 use super::connect::decoded;
+use super::exclusive::{exclusive_filter, exclusive_key};
 use super::{Pending, Shard};
 use crate::client::{Arriving, Ask, Away, Leaving, LeavingStep, Life, NEVER, Waiting, Will};
 use crate::effects::{Cause, Effects, Extent};
@@ -281,6 +282,9 @@ impl Shard {
         for subscription in client.subscriptions() {
             let filter = match subscription.group().and_then(|g| self.groups.group(g)) {
                 Some(group) => group.key(),
+                None if self.has_alone(slot, subscription.filter) => {
+                    exclusive_key(self.index.filter(subscription.filter))
+                }
                 None => self.index.filter(subscription.filter).to_owned(),
             };
             kept.subscriptions.push((filter, subscription.options().pack()));
@@ -415,13 +419,20 @@ impl Shard {
         // Until a connection says otherwise.
         let ends_at = (kept.expiry_secs != NEVER).then(|| now.plus(u64::from(kept.expiry_secs) * 1000));
         client.life = Life::Away(Box::new(Away { ends_at, ..Away::default() }));
+        let mut alone = Vec::new();
         for (text, options) in kept.subscriptions {
-            let (group, filter) = match shared(&text) {
-                Some((group, filter)) => (Some(group), filter),
-                None => (None, text.as_str()),
+            let (group, filter) = match (shared(&text), exclusive_filter(&text)) {
+                (Some((group, filter)), _) => (Some(group), filter),
+                (None, Some(filter)) => {
+                    alone.push(filter.into());
+                    (None, filter)
+                }
+                (None, None) => (None, text.as_str()),
             };
             self.add_subscription(slot, group, filter, Options::unpack(options), fx);
         }
+        // Before the routes, so that who knows of them knows whose the filters are.
+        self.keep_exclusive(slot, alone, fx);
         for letter in kept.letters {
             self.post(slot, letter.letter());
         }

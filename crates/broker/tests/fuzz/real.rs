@@ -63,6 +63,10 @@ impl Effects for Driver {
         Wait::Over
     }
     fn claim(&mut self, _: &Arc<str>, _: Option<Stamp>) {}
+    fn ask_exclusive(&mut self, _: &Arc<str>, _: &[Arc<str>], _: Ticket) {
+        unreachable!("the zone has no exclusive subscriptions");
+    }
+    fn give_back(&mut self, _: &str, _: Ticket) {}
     fn stamp(&mut self) -> Stamp {
         self.stamps += 1;
         Stamp { time: (self.now << 16) + self.stamps, node: 1 }

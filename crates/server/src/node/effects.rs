@@ -18,10 +18,12 @@ use parking_lot::{RawRwLock, RwLock};
 use tokio::sync::{mpsc, oneshot};
 
 use super::bus::{self, BusSettings, LinkWord};
+use super::exclusive::Exclusives;
+use super::sync::{ASK_SYNC, Syncs};
 use super::tables::Own;
 use super::wire::AsyncWire;
 use super::{
-    ACCESS, ASK_API, ASK_SYNC, CAST_TELL, CLIENTS, ControlMessage, GROUPS, RETAINED, ROUTES, Waiting, to_all,
+    ACCESS, ASK_API, CAST_TELL, CLIENTS, ControlMessage, EXCLUSIVE, GROUPS, RETAINED, ROUTES, Waiting, to_all,
 };
 use crate::access::AccessStore;
 use crate::inbox::Sender;
@@ -31,9 +33,6 @@ use crate::shard::{
 };
 use crate::stream::Wire;
 use crate::twin::{Apply, Twin};
-
-/// Questions of peers that may wait for their changes.
-const SYNCS_ASKED_MAX: usize = 10_000;
 
 /// Answers a question of another node about this one.
 pub type ServeApi = Box<dyn Fn(Asked, Vec<u8>)>;
@@ -61,18 +60,14 @@ pub struct NodeFx {
     links: HashMap<LinkId, mpsc::UnboundedSender<LinkWord>>,
     link_serial: u64,
     pub(super) own: Own,
+    pub(super) exclusive: Exclusives,
     peers: HashMap<NodeId, PeerSlot>,
     slots: slab::Slab<NodeId>,
     events: Vec<Event>,
     wipe: Option<Wipe>,
     commands: Waiting<CommandId, Outcome>,
     answers: Waiting<RequestId, Result<Vec<u8>, Cause>>,
-    /// Requests that belong to a wait for all peers.
-    syncs_of: HashMap<RequestId, u64>,
-    syncs: HashMap<u64, Sync>,
-    sync_serial: u64,
-    /// Peers that wait until their changes up to that number are visible here.
-    syncs_asked: Vec<(Asked, u64)>,
+    pub(super) syncs: Syncs,
     api_asked: Vec<(Asked, Vec<u8>)>,
     /// Shards that wait until everything so far is visible.
     to_publish: Vec<(usize, Ticket)>,
@@ -91,12 +86,6 @@ struct PeerSlot {
     stale: HashMap<TableId, HashSet<Arc<str>>>,
     name: Option<NodeName>,
     lanes_wanted: bool,
-}
-
-struct Sync {
-    shard: usize,
-    ticket: Ticket,
-    left: usize,
 }
 
 impl NodeFx {
@@ -123,16 +112,14 @@ impl NodeFx {
             links: HashMap::new(),
             link_serial: 0,
             own: Own::default(),
+            exclusive: Exclusives::default(),
             peers: HashMap::new(),
             slots: slab::Slab::new(),
             events: Vec::new(),
             wipe: None,
             commands: HashMap::new(),
             answers: HashMap::new(),
-            syncs_of: HashMap::new(),
-            syncs: HashMap::new(),
-            sync_serial: 0,
-            syncs_asked: Vec::new(),
+            syncs: Syncs::default(),
             api_asked: Vec::new(),
             to_publish: Vec::new(),
             serve: None,
@@ -199,11 +186,12 @@ impl NodeFx {
     pub(super) fn forget_node(&mut self, node: NodeId) {
         let Some(slot) = self.peers.remove(&node) else { return };
         self.slots.try_remove(usize::from(slot.place.number()));
-        for (_, held) in slot.held.iter().filter(|(table, _)| **table != CLIENTS) {
+        for (_, held) in slot.held.iter().filter(|(table, _)| has_routes(**table)) {
             for key in held {
                 self.count_sys(key, -1);
             }
         }
+        self.exclusive.claims.forget(slot.place);
         self.note_peers();
         self.interest.change(Change::Forget { place: slot.place });
         to_all(&self.shards, || ShardMessage::Peer(PeerChange::Forgotten(slot.place)));
@@ -306,38 +294,12 @@ impl NodeFx {
         self.interest.has_waiting()
     }
 
-    pub(super) fn new_sync(&mut self, shard: usize, ticket: Ticket, left: usize) -> u64 {
-        self.sync_serial += 1;
-        self.syncs.insert(self.sync_serial, Sync { shard, ticket, left });
-        self.sync_serial
-    }
-
-    pub(super) fn await_sync(&mut self, request: RequestId, sync: u64) {
-        self.syncs_of.insert(request, sync);
-    }
-
-    fn synced(&mut self, sync: u64) {
-        let Some(entry) = self.syncs.get_mut(&sync) else { return };
-        entry.left -= 1;
-        if entry.left == 0
-            && let Some(Sync { shard, ticket, .. }) = self.syncs.remove(&sync)
-        {
-            self.to_publish.push((shard, ticket));
-        }
-    }
-
     pub(super) fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
     }
 
     pub(super) fn take_wipe(&mut self) -> Option<Wipe> {
         self.wipe.take()
-    }
-
-    /// Takes out the questions of peers whose changes have come: `held` says up to which they are here.
-    pub(super) fn take_syncs_asked(&mut self, held: impl Fn(NodeId) -> Option<u64>) -> Vec<Asked> {
-        let is_in = |(asked, sequence): &mut (Asked, u64)| held(asked.from).is_some_and(|to| to >= *sequence);
-        self.syncs_asked.extract_if(.., is_in).map(|(asked, _)| asked).collect()
     }
 
     pub(super) fn take_api_asked(&mut self) -> Vec<(Asked, Vec<u8>)> {
@@ -449,6 +411,10 @@ impl NodeFx {
                 let count = value.map(GroupCount::from_bytes).unwrap_or_default();
                 self.interest.change(Change::Members { place, key, count });
             }
+            EXCLUSIVE => {
+                let Exclusives { claims, effects, .. } = &mut self.exclusive;
+                claims.peer_entry(place, &key, value, effects);
+            }
             CLIENTS => {
                 let shard = &self.shards[home(&key, self.shards.len())];
                 shard.sender.send(ShardMessage::Peer(match value.and_then(Stamp::decode) {
@@ -459,6 +425,11 @@ impl NodeFx {
             _ => {}
         }
     }
+}
+
+/// Whether a table's keys are filters that messages are matched against.
+fn has_routes(table: TableId) -> bool {
+    table == ROUTES || table == GROUPS
 }
 
 /// The members' record, in the data directory.
@@ -495,6 +466,10 @@ impl Effects for NodeFx {
     }
 
     fn own(&mut self, table: TableId, after: Option<&[u8]>, visit: &mut VisitEntries<'_>) {
+        if table == EXCLUSIVE {
+            let after = after.map(|key| String::from_utf8_lossy(key).into_owned());
+            return self.exclusive.claims.visit(after.as_deref(), visit);
+        }
         self.own.visit(table, after, visit);
     }
 
@@ -512,7 +487,7 @@ impl Effects for NodeFx {
         if value.is_some() && !before {
             held.insert(Arc::clone(&key));
         }
-        if table != CLIENTS {
+        if has_routes(table) {
             self.count_sys(&key, i64::from(value.is_some()) - i64::from(before));
         }
         self.table_entry(place, table, key, value);
@@ -532,7 +507,7 @@ impl Effects for NodeFx {
             held.retain(|key| !stale.contains(key));
         }
         for key in stale {
-            if table != CLIENTS {
+            if has_routes(table) {
                 self.count_sys(&key, -1);
             }
             self.table_entry(place, table, key, None);
@@ -542,6 +517,7 @@ impl Effects for NodeFx {
     fn masked(&mut self, node: NodeId) {
         let place = self.slot(node).place;
         self.interest.change(Change::Mask { place });
+        self.exclusive.claims.mask(place);
         to_all(&self.shards, || ShardMessage::Peer(PeerChange::Masked(place)));
     }
 
@@ -553,6 +529,8 @@ impl Effects for NodeFx {
     fn unmasked(&mut self, node: NodeId, incarnation: Incarnation) {
         let place = self.slot(node).place;
         self.interest.change(Change::Unmask { place });
+        let Exclusives { claims, effects, .. } = &mut self.exclusive;
+        claims.unmask(place, effects);
         to_all(&self.shards, || ShardMessage::Peer(PeerChange::Unmasked(place, incarnation)));
     }
 
@@ -579,14 +557,7 @@ impl Effects for NodeFx {
 
     fn asked(&mut self, asked: Asked, kind: u16, body: &[u8]) {
         match kind {
-            ASK_SYNC => {
-                let sequence = body.try_into().map_or(0, u64::from_be_bytes);
-                // Whoever asked so long ago has given up.
-                if self.syncs_asked.len() >= SYNCS_ASKED_MAX {
-                    self.syncs_asked.remove(0);
-                }
-                self.syncs_asked.push((asked, sequence));
-            }
+            ASK_SYNC => self.syncs.asked(asked, body),
             ASK_API => self.api_asked.push((asked, body.to_vec())),
             // A later version's question: whoever asks gets no answer in time, which is an answer.
             _ => {}
@@ -594,9 +565,9 @@ impl Effects for NodeFx {
     }
 
     fn answered(&mut self, request: RequestId, answer: Result<&[u8], Cause>) {
-        if let Some(sync) = self.syncs_of.remove(&request) {
-            self.synced(sync);
-        } else if let Some(tell) = self.answers.remove(&request) {
+        if !self.syncs.answered(request, answer)
+            && let Some(tell) = self.answers.remove(&request)
+        {
             let _ = tell.send(answer.map(<[u8]>::to_vec));
         }
     }

@@ -4,7 +4,9 @@
 mod access;
 mod bus;
 mod effects;
+mod exclusive;
 mod probe;
+mod sync;
 mod tables;
 pub mod wire;
 
@@ -14,7 +16,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::Ticket;
 use broker::routes::Place;
 use cluster::bus::handshake::Peer;
 use cluster::{
@@ -34,12 +35,16 @@ pub use bus::{BusSettings, accept};
 pub use effects::{NodeFx, STATE_FILE};
 pub use probe::Prober;
 
+use sync::Waits;
+
 /// filter → nothing.
 pub const ROUTES: TableId = TableId(1);
 /// `$share/group/filter` → members.
 pub const GROUPS: TableId = TableId(2);
 /// client id → stamp of the connection.
 pub const CLIENTS: TableId = TableId(3);
+/// filter → the client that has it for itself.
+pub const EXCLUSIVE: TableId = TableId(4);
 /// Retained messages: topic → message.
 pub const RETAINED: MapId = MapId(1);
 /// The banned, the users, the rights given by command: see [`crate::access`].
@@ -47,13 +52,8 @@ pub const ACCESS: MapId = MapId(2);
 
 /// A one-way word: a session on the move.
 const CAST_TELL: u16 = 1;
-/// A request: are my routes in?
-const ASK_SYNC: u16 = 1;
 /// A request of the layer that answers operators; JSON.
 const ASK_API: u16 = 2;
-
-/// How long a SUBSCRIBE or a session that moved waits for the routes of other nodes.
-const SYNC_LIMIT: Duration = Duration::from_secs(3);
 
 /// Something for the control thread.
 pub enum ControlMessage {
@@ -276,7 +276,13 @@ impl Control {
                 }
             }
             Note::Routes { extent: broker::Extent::Node, ticket } => self.fx.when_published(shard, ticket),
-            Note::Routes { extent: broker::Extent::Cluster, ticket } => self.sync_peers(shard, ticket),
+            Note::Routes { extent: broker::Extent::Cluster, ticket } => {
+                self.sync_peers(Waits::Shard { shard, ticket });
+            }
+            Note::AskExclusive { client, filters, ticket } => {
+                self.ask_exclusive(shard, &client, filters, ticket);
+            }
+            Note::GiveBack { filter, ticket } => self.give_back(shard, &filter, ticket),
             Note::Retained { topic, stamp } => {
                 self.node.written(RETAINED, topic.as_bytes(), stamp, &mut self.fx);
             }
@@ -288,26 +294,6 @@ impl Control {
             }
             Note::LaneLost { peer } => self.redial_lane(shard, peer),
             Note::Client(event) => self.fx.client_event(event),
-        }
-    }
-
-    /// Asks every running peer whether it has all routes of this node.
-    fn sync_peers(&mut self, shard: usize, ticket: Ticket) {
-        let now = self.fx.clock.cluster_now();
-        // The changes go first, so that the question comes behind them.
-        self.node.expire(now, &mut self.fx);
-        let own = self.node.identity().id;
-        let peers: Vec<NodeId> =
-            self.node.members().filter(|(m, running)| *running && m.id != own).map(|(m, _)| m.id).collect();
-        if peers.is_empty() {
-            self.fx.when_published(shard, ticket);
-            return;
-        }
-        let sequence = self.node.own_sequence().to_be_bytes();
-        let sync = self.fx.new_sync(shard, ticket, peers.len());
-        for peer in peers {
-            let request = self.node.request(peer, ASK_SYNC, &sequence, SYNC_LIMIT, now, &mut self.fx);
-            self.fx.await_sync(request, sync);
         }
     }
 
@@ -335,11 +321,10 @@ impl Control {
             self.begin_wipe(why);
         }
         self.fx.release_records();
+        self.end_syncs();
+        self.settle_exclusive(now);
         if self.fx.publish() {
-            let node = &self.node;
-            for asked in self.fx.take_syncs_asked(|id| node.held_sequence(id)) {
-                self.node.respond(asked, Ok(&[]));
-            }
+            self.answer_syncs();
         }
         for (asked, body) in self.fx.take_api_asked() {
             self.fx.serve_api(asked, body);
@@ -431,6 +416,7 @@ impl Control {
     }
 
     fn end_wipe(&mut self) {
+        self.clear_exclusive();
         self.fx.move_data_aside();
         let now = self.fx.clock.cluster_now();
         self.node.wiped(now, &mut self.fx);

@@ -314,6 +314,7 @@ fn status_of(control: &mut Control) -> ClusterStatus {
             node::ROUTES => "routes",
             node::GROUPS => "shared",
             node::CLIENTS => "clients",
+            node::EXCLUSIVE => "exclusive",
             _ => continue,
         };
         let text = format!("{:016x}/{}", table.digest.sum, table.digest.count);

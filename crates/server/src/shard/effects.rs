@@ -250,7 +250,8 @@ impl Effects for Fx {
     }
 
     fn is_read(&self, conn: ConnId, now: Now) -> bool {
-        self.outs[conn.0 as usize].rests_until <= now && self.may_read()
+        let output = &self.outs[conn.0 as usize];
+        output.rests_until <= now && !output.paused && self.may_read()
     }
 
     fn pressure(&self) -> Pressure {
@@ -295,6 +296,14 @@ impl Effects for Fx {
         self.notes.push(Note::Claim { client: Arc::clone(client), stamp });
     }
 
+    fn ask_exclusive(&mut self, client: &Arc<str>, filters: &[Arc<str>], ticket: Ticket) {
+        self.notes.push(Note::AskExclusive { client: Arc::clone(client), filters: filters.to_vec(), ticket });
+    }
+
+    fn give_back(&mut self, filter: &str, ticket: Ticket) {
+        self.notes.push(Note::GiveBack { filter: filter.into(), ticket });
+    }
+
     fn stamp(&mut self) -> Stamp {
         self.shared.clock.stamp()
     }
@@ -329,6 +338,14 @@ impl Effects for Fx {
             Event::Connected { client, .. } => (client, None),
             Event::Disconnected { client, cause } => (client, Some(cause)),
             Event::Ended { .. } => return,
+            Event::Deprived { client, filter } => {
+                tracing::warn!(
+                    client,
+                    filter,
+                    "two clients had a filter for themselves, on two sides of a cut: this one's subscription ends, as it was the later"
+                );
+                return;
+            }
         };
         self.notes.push(Note::Client(ClientEvent { client: client.into(), cause }));
     }

@@ -146,6 +146,10 @@ pub enum ShardMessage {
     Told { from: Place, bytes: Vec<u8> },
     /// The answer to [`Note::Routes`].
     RoutesIn(Ticket),
+    /// The answer to [`Note::AskExclusive`].
+    Exclusive { ticket: Ticket, granted: Vec<bool> },
+    /// A filter is not a client's alone any more.
+    ExclusiveEnded { ticket: Ticket, filter: Arc<str> },
     /// The retained message is stored.
     Stored(Ticket, Reason),
     /// Anything else, done in a turn of its own.
@@ -204,6 +208,10 @@ pub enum Note {
     Tell { peer: Place, bytes: Vec<u8> },
     /// Answer by [`ShardMessage::RoutesIn`] when all notes before are in force.
     Routes { extent: Extent, ticket: Ticket },
+    /// A client wants filters for itself.
+    AskExclusive { client: Arc<str>, filters: Vec<Arc<str>>, ticket: Ticket },
+    /// It does without one that it had.
+    GiveBack { filter: Box<str>, ticket: Ticket },
     /// A retained message was written.
     Retained { topic: Box<str>, stamp: Stamp },
     /// The peer was asked, and lives.

@@ -230,6 +230,12 @@ impl Worker {
                     self.shard.routes_in(ticket, now, &mut self.fx);
                 }
             }
+            ShardMessage::Exclusive { ticket, granted } => {
+                self.shard.exclusive_answered(ticket, &granted, now, &mut self.fx);
+            }
+            ShardMessage::ExclusiveEnded { ticket, filter } => {
+                self.shard.exclusive_ended(ticket, &filter, &mut self.fx);
+            }
             ShardMessage::Stored(ticket, reason) => {
                 self.shard.retained_stored(ticket, reason, now, &mut self.fx);
             }

@@ -537,19 +537,31 @@ impl Client {
 
     /// Subscribes and gives the code of SUBACK.
     pub fn subscribe_code(&mut self, filter: &str, options: u8, props: Props) -> u8 {
+        let id = self.send_subscribe(&[filter], options, props);
+        let codes = self.suback(id);
+        assert_eq!(codes.len(), 1, "one filter, one code");
+        codes[0]
+    }
+
+    /// Sends a SUBSCRIBE and returns its packet id, without waiting.
+    pub fn send_subscribe(&mut self, filters: &[&str], options: u8, props: Props) -> u16 {
         let id = self.next_id();
         let mut body = id.to_be_bytes().to_vec();
         if self.v5() {
             put_props(&mut body, &props);
         }
-        put_text(&mut body, filter.as_bytes());
-        body.push(options);
+        for filter in filters {
+            put_text(&mut body, filter.as_bytes());
+            body.push(options);
+        }
         self.send_raw(&frame(0x82, body));
+        id
+    }
+
+    /// The codes of the SUBACK with that packet id.
+    pub fn suback(&mut self, id: u16) -> Vec<u8> {
         match self.wait_for("SUBACK", |p| matches!(p, Packet::Suback { id: i, .. } if *i == id)) {
-            Packet::Suback { codes, .. } => {
-                assert_eq!(codes.len(), 1, "one filter, one code");
-                codes[0]
-            }
+            Packet::Suback { codes, .. } => codes,
             _ => unreachable!("wait_for gives what was asked for"),
         }
     }

@@ -15,6 +15,7 @@ mod client;
 mod config;
 mod conformance;
 mod endurance;
+mod exclusive;
 mod hostile;
 mod limits;
 mod listeners;

@@ -408,8 +408,14 @@ pub fn status_line(running: &[&Node], stopped: &[&Node]) -> String {
 
 /// `n` nodes that run and are one cluster.
 pub fn cluster(n: usize) -> Vec<Node> {
+    cluster_with(n, |_| {})
+}
+
+/// As `cluster`, each node set up by `set`.
+pub fn cluster_with(n: usize, set: impl Fn(&Node)) -> Vec<Node> {
     let mut nodes: Vec<Node> = (0..n).map(|_| Node::new()).collect();
     for node in &mut nodes {
+        set(node);
         node.start();
     }
     for node in &nodes[1..] {

@@ -2,6 +2,7 @@
 
 pub mod acked;
 pub mod converged;
+pub mod exclusive;
 pub mod limits;
 pub mod matching;
 pub mod once;

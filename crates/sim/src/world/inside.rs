@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use broker::exclusive::Asker;
 use broker::routes::{Change, GroupCount, Place};
 use broker::{Extent, Stamp};
 use cluster::bus::lane::Lane;
@@ -10,7 +11,7 @@ use cluster::{NodeId, Wipe};
 use rand::RngExt;
 
 use super::{Event, World};
-use crate::control::{CLIENTS, CURRENT, Deed, GROUPS, ROUTES, ShardMessage, TELL};
+use crate::control::{Asked, CLIENTS, CURRENT, Deed, GROUPS, ROUTES, ShardMessage, TELL};
 use crate::desk::{LANE_LIMITS, LaneOut, Note, Words};
 use crate::net::{Parcel, Role};
 
@@ -112,12 +113,24 @@ impl World {
                 for peer in peers {
                     let request = process
                         .input(now, |node, fx| node.request(peer, CURRENT, &[], ROUTES_LIMIT, now, fx));
-                    process.control.waiting.insert(request, (shard, ticket));
+                    process.control.waiting.insert(request, Asked::Shard(shard, ticket));
                 }
-                if !process.control.waiting.values().any(|waits| *waits == (shard, ticket)) {
+                if !process.control.waiting.values().any(|waits| *waits == Asked::Shard(shard, ticket)) {
                     let deed = Deed::ToShard(shard, ShardMessage::RoutesIn(ticket));
                     process.control.deeds.push(deed);
                 }
+            }
+            Note::AskExclusive { client, filters, ticket } => {
+                let control = &mut process.control;
+                let stamp = control.clock.tick(process.node.identity().id, None, now);
+                let (asker, effects) =
+                    (Asker { shard: shard as u16, ticket }, &mut control.exclusive_effects);
+                control.exclusive.ask(asker, &client, filters, stamp, effects);
+            }
+            Note::GiveBack { filter, ticket } => {
+                let control = &mut process.control;
+                let asker = Asker { shard: shard as u16, ticket };
+                control.exclusive.give_back(asker, &filter, &mut control.exclusive_effects);
             }
         }
     }
@@ -128,6 +141,10 @@ impl World {
         process.turn(shard, now, |shard, now, fx| match message {
             ShardMessage::Forward { from, bytes } => shard.forwarded(from, &bytes.0, fx),
             ShardMessage::RoutesIn(ticket) => shard.routes_in(ticket, now, fx),
+            ShardMessage::Exclusive { ticket, granted } => {
+                shard.exclusive_answered(ticket, &granted, now, fx);
+            }
+            ShardMessage::ExclusiveEnded { ticket, filter } => shard.exclusive_ended(ticket, &filter, fx),
             ShardMessage::Stored(ticket) => shard.retained_stored(ticket, mqtt::Reason::Success, now, fx),
             ShardMessage::Told { from, bytes } => shard.told(from, &bytes.0, now, fx),
             ShardMessage::PeerClaim { peer, client, stamp } => {
@@ -153,6 +170,7 @@ impl World {
     pub fn drain(&mut self, host: usize) {
         loop {
             let mut moved = self.deeds(host);
+            moved |= self.exclusive(host);
             if let Some((process, _)) = self.process(host) {
                 process.answer_syncs();
             }
@@ -198,14 +216,23 @@ impl World {
                         process.control.syncs.push((asked, marks));
                     }
                 }
-                Deed::Answered(request) => {
+                Deed::Answered(request, mark) => {
                     let Some((process, _)) = self.process(host) else { continue };
-                    let waiting = &mut process.control.waiting;
-                    if let Some((shard, ticket)) = waiting.remove(&request)
-                        && !waiting.values().any(|waits| *waits == (shard, ticket))
-                    {
-                        let message = ShardMessage::RoutesIn(ticket);
-                        process.control.deeds.push(Deed::ToShard(shard, message));
+                    let control = &mut process.control;
+                    match control.waiting.remove(&request) {
+                        Some(waits @ Asked::Shard(shard, ticket))
+                            if !control.waiting.values().any(|other| *other == waits) =>
+                        {
+                            control.deeds.push(Deed::ToShard(shard, ShardMessage::RoutesIn(ticket)));
+                        }
+                        Some(Asked::Round(round, peer)) => {
+                            if let Some(heard) = control.rounds.get_mut(&round) {
+                                heard.left -= 1;
+                                heard.marks.extend(mark.map(|mark| (peer, mark)));
+                                heard.silent.extend(mark.is_none().then_some(peer));
+                            }
+                        }
+                        Some(Asked::Shard(..)) | None => {}
                     }
                 }
                 Deed::Reply(command, outcome) => {
@@ -376,6 +403,12 @@ impl World {
                 self.note(host, shard, note);
             }
         }
+        if let Some((process, _)) = self.process(host) {
+            let control = &mut process.control;
+            control.rounds.clear();
+            control.exclusive.clear(&mut control.exclusive_effects);
+        }
+        self.exclusive(host);
         let Some((process, now)) = self.process(host) else { return };
         for worker in &mut process.workers {
             worker.desk.lanes_out.clear();

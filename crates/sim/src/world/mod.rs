@@ -1,6 +1,7 @@
 //! The made-up world: hosts, network, clients and time, in one thread. Everything happens by events,
 //! ordered by time and then by when they were made; chance comes from one seed.
 
+mod exclusive;
 mod inside;
 mod sockets;
 mod streams;
@@ -88,6 +89,8 @@ pub struct World {
     pub mix: Mix,
     /// Faults and clients' wishes come only while it storms.
     pub storm: bool,
+    /// Clients also want filters for themselves.
+    pub contends: bool,
     pub outcomes: BTreeMap<CommandId, Outcome>,
     pub zone: std::sync::Arc<Zone>,
     pub shards: usize,
@@ -117,8 +120,9 @@ impl World {
             clients,
             mix,
             storm: false,
+            contends: seed >= crate::EXCLUSIVE,
             outcomes: BTreeMap::new(),
-            zone: std::sync::Arc::new(Zone::default()),
+            zone: std::sync::Arc::new(Zone { exclusive_subscription: true, ..Zone::default() }),
             shards,
             trace: is_traced.then(VecDeque::new),
             steps: 0,
@@ -188,6 +192,7 @@ impl World {
             self.happen(event);
             if self.steps.is_multiple_of(64) {
                 check::limits::now(self);
+                check::exclusive::now(self);
             }
         }
         self.now = self.now.max(until);

@@ -16,6 +16,7 @@ use mqtt::{Epoch, Message, Now, Properties, Property, QoS, Reason, Version};
 use crate::ConnInfo;
 use crate::access::Everybody;
 use crate::effects::{Cause, ConnId, Effects, Event, Extent, Ticket, Wait, Wish};
+use crate::exclusive::{Asker, Effect, Exclusive, RoundId};
 use crate::retained::{Limits, Retained};
 use crate::routes::{Change, GroupCount, Interest, Place};
 use crate::settings::{Settings, Zone};
@@ -31,6 +32,8 @@ pub struct Driver {
     pub forwards: VecDeque<(Place, Vec<u8>)>,
     pub tells: VecDeque<(Place, Vec<u8>)>,
     pub claims: VecDeque<(String, Option<Stamp>)>,
+    /// Questions for filters, and filters given back.
+    exclusive: VecDeque<Alone>,
     pub tickets: VecDeque<(Extent, Ticket)>,
     pub stored: VecDeque<Ticket>,
     pub retained: Retained,
@@ -94,6 +97,14 @@ impl Effects for Driver {
         self.claims.push_back((client.to_string(), stamp));
     }
 
+    fn ask_exclusive(&mut self, client: &Arc<str>, filters: &[Arc<str>], ticket: Ticket) {
+        self.exclusive.push_back(Alone::Ask(Arc::clone(client), filters.to_vec(), ticket));
+    }
+
+    fn give_back(&mut self, filter: &str, ticket: Ticket) {
+        self.exclusive.push_back(Alone::GiveBack(filter.to_owned(), ticket));
+    }
+
     fn stamp(&mut self) -> Stamp {
         self.stamps += 1;
         Stamp { time: (self.epoch << 16) + self.stamps, node: self.node }
@@ -122,6 +133,11 @@ impl Effects for Driver {
     }
 }
 
+enum Alone {
+    Ask(Arc<str>, Vec<Arc<str>>, Ticket),
+    GiveBack(String, Ticket),
+}
+
 pub struct Machine {
     pub node: usize,
     pub number: u16,
@@ -133,6 +149,11 @@ pub struct Machine {
 
 pub struct World {
     pub machines: Vec<Machine>,
+    /// Who decides about filters that one client has for itself, by node; what nodes have yet to hear of one
+    /// another; and what waits for that.
+    pub exclusive: Vec<Exclusive>,
+    entries: VecDeque<(usize, Arc<str>, Option<Vec<u8>>)>,
+    rounds: VecDeque<(usize, RoundId)>,
     pub now: u64,
     pub zone: Zone,
     conns: u32,
@@ -193,6 +214,7 @@ impl World {
                     forwards: VecDeque::new(),
                     tells: VecDeque::new(),
                     claims: VecDeque::new(),
+                    exclusive: VecDeque::new(),
                     tickets: VecDeque::new(),
                     stored: VecDeque::new(),
                     retained: Retained::new(Limits::default()),
@@ -207,7 +229,92 @@ impl World {
                 machines.push(Machine { node, number, shard, driver, known: BTreeMap::new(), up: true });
             }
         }
-        World { machines, now: 0, zone: Zone::default(), conns: 0, cut: false }
+        let mut exclusive: Vec<Exclusive> = (0..nodes).map(|_| Exclusive::default()).collect();
+        for (node, exclusive) in exclusive.iter_mut().enumerate() {
+            for other in (0..nodes).filter(|other| *other != node) {
+                exclusive.unmask(Place::peer(other as u16), &mut Vec::new());
+            }
+        }
+        World {
+            machines,
+            exclusive,
+            entries: VecDeque::new(),
+            rounds: VecDeque::new(),
+            now: 0,
+            zone: Zone::default(),
+            conns: 0,
+            cut: false,
+        }
+    }
+
+    /// One input of the place of a node where it is decided who has a filter for itself.
+    pub fn decides(&mut self, node: usize, input: impl FnOnce(&mut Exclusive, &mut Vec<Effect>)) {
+        let mut out = Vec::new();
+        input(&mut self.exclusive[node], &mut out);
+        for effect in out {
+            let (now, shard) = (Now(self.now), |asker: Asker| {
+                move |m: &&mut Machine| (m.node, m.number) == (node, asker.shard)
+            });
+            match effect {
+                Effect::Entry { filter, is, .. } => self.entries.push_back((node, filter, is)),
+                Effect::Round(round) => self.rounds.push_back((node, round)),
+                Effect::Answer { asker, granted } => {
+                    let m = self.machines.iter_mut().find(shard(asker)).unwrap();
+                    m.shard.exclusive_answered(asker.ticket, &granted, now, &mut m.driver);
+                }
+                Effect::End { asker, filter } => {
+                    let m = self.machines.iter_mut().find(shard(asker)).unwrap();
+                    m.shard.exclusive_ended(asker.ticket, &filter, &mut m.driver);
+                }
+            }
+        }
+    }
+
+    /// Filters that one client has for itself: with the node, as the shards and as the nodes see it.
+    pub fn alone(&self) -> Vec<(usize, String, String)> {
+        let text = |node: usize| move |(f, c): (&str, &str)| (node, f.to_owned(), c.to_owned());
+        let mut held: Vec<_> =
+            self.exclusive.iter().enumerate().flat_map(|(n, node)| node.held().map(text(n))).collect();
+        let mut had: Vec<_> =
+            self.machines.iter().flat_map(|m| m.shard.exclusive().map(text(m.node))).collect();
+        held.sort();
+        had.sort();
+        assert_eq!(held, had);
+        held
+    }
+
+    fn step_exclusive(&mut self) -> bool {
+        let mut moved = false;
+        for from in 0..self.machines.len() {
+            while let Some(alone) = self.machines[from].driver.exclusive.pop_front() {
+                moved = true;
+                let m = &mut self.machines[from];
+                let (node, shard, stamp) = (m.node, m.number, m.driver.stamp());
+                self.decides(node, |exclusive, out| match alone {
+                    Alone::Ask(client, filters, ticket) => {
+                        exclusive.ask(Asker { shard, ticket }, &client, filters, stamp, out);
+                    }
+                    Alone::GiveBack(filter, ticket) => {
+                        exclusive.give_back(Asker { shard, ticket }, &filter, out);
+                    }
+                });
+            }
+        }
+        if self.cut {
+            return moved;
+        }
+        while let Some((from, filter, is)) = self.entries.pop_front() {
+            moved = true;
+            for to in (0..self.exclusive.len()).filter(|to| *to != from) {
+                let peer = Place::peer(from as u16);
+                self.decides(to, |exclusive, out| exclusive.peer_entry(peer, &filter, is.as_deref(), out));
+            }
+        }
+        while let Some((node, round)) = self.rounds.pop_front() {
+            moved = true;
+            self.decides(node, |exclusive, out| exclusive.known(round, true, out));
+        }
+        moved
     }
 
     fn place(&self, from: usize, to: usize) -> Place {
@@ -278,7 +385,7 @@ impl World {
 
     fn step(&mut self) -> bool {
         let now = Now(self.now);
-        let mut moved = false;
+        let mut moved = self.step_exclusive();
         for from in 0..self.machines.len() {
             while let Some((extent, ticket)) = self.machines[from].driver.tickets.pop_front() {
                 let _ = extent;

@@ -26,8 +26,8 @@ pub(super) const ROWS: &[Row] = settings! {
     "mqtt.strict_mode": OneOf["true", "false"] = "false" ships "false";
     /// What a client is told that asks for response information.
     "mqtt.response_information": Text;
-    /// Whether clients may subscribe to `$exclusive/…`.
-    "mqtt.exclusive_subscription": OneOf["true", "false"] = "false" ships "false" => Later("exclusive subscriptions are not there yet");
+    /// Whether clients may subscribe to `$exclusive/…`: to a filter that no other client of the cluster then has exclusively.
+    "mqtt.exclusive_subscription": OneOf["true", "false"] = "false" ships "false";
     /// How long a new connection may take to send its CONNECT.
     "zone.$name.idle_timeout": Duration = "15s" ships "zone.external.idle_timeout = 15s";
     /// `allow_anonymous` for this zone.
@@ -121,7 +121,7 @@ pub(super) const ROWS: &[Row] = settings! {
     /// Whether clients of this zone connect without a login method being asked.
     "zone.$name.bypass_auth_plugins": OneOf["true", "false"] = "false" ships "zone.internal.bypass_auth_plugins = true" => Later("there are no login methods to bypass yet");
     /// `mqtt.exclusive_subscription` for this zone.
-    "zone.$name.exclusive_subscription": OneOf["true", "false"] => Later("exclusive subscriptions are not there yet");
+    "zone.$name.exclusive_subscription": OneOf["true", "false"];
     /// The kernel's keep-alive for connections: idle seconds, interval, probes.
     "zone.$name.tcp_keepalive": Text = "none" => Later("the keep-alive of MQTT decides yet");
 };
