@@ -29,9 +29,8 @@ fn main() -> ExitCode {
     // What panics is told with the trace.
     std::panic::set_hook(Box::new(|_| {}));
     // Without a wish, a quarter as many of those in which clients want filters for themselves.
-    let more =
-        if seed.is_none() && seeds.is_none() { sim::EXCLUSIVE..sim::EXCLUSIVE + count / 4 } else { 0..0 };
-    for seed in (first..first.saturating_add(count)).chain(more) {
+    let more = if seed.is_none() { count / 4 } else { 0 };
+    for seed in (first..first.saturating_add(count)).chain(sim::EXCLUSIVE..sim::EXCLUSIVE + more) {
         match sim::run(seed, storm) {
             Ok(counts) if count == 1 => println!("seed {seed}: holds; {counts:?}"),
             Ok(_) => {}
@@ -41,6 +40,6 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("{count} seeds from {first} on hold");
+    println!("{count} seeds from {first} on hold, {more} from {} on", sim::EXCLUSIVE);
     ExitCode::SUCCESS
 }

@@ -1,5 +1,7 @@
 //! Filters that one client of the cluster has for itself: `$exclusive/…`.
 
+use std::time::{Duration, Instant};
+
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::{Client, Connect, Level, Packet};
@@ -80,6 +82,17 @@ fn where_it_is_off_the_filter_is_not_valid() {
     assert_eq!(ask(&mut node.connect("old").level(Level::V311).open(), "$exclusive/t"), 0x80);
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], node.port(6)));
     assert_eq!(ask(&mut Connect::new(address, "b").open(), "$exclusive/t"), 1);
+}
+
+/// As every filter that is none.
+#[test]
+fn what_is_shared_is_nobodys_alone() {
+    let node = alone();
+    for filter in ["$exclusive/$share/g/t", "$exclusive/$queue/t", "$share/g/$exclusive/t", "$exclusive/"] {
+        let mut client = node.client("a");
+        client.send_subscribe(&[filter], 1, vec![]);
+        assert_eq!(client.ended(), Some(0x8F), "{filter}");
+    }
 }
 
 #[test]
@@ -214,6 +227,11 @@ fn after_a_cut_the_later_holders_subscription_ends_and_the_log_says_so() {
     let (mut a, mut b) = (nodes[0].client("a"), nodes[1].client("b"));
     assert_eq!(ask(&mut b, "$exclusive/before"), 1);
     signal(&nodes[1], Signal::STOP);
+    // Nobody waits for a peer that is silent longer than until it counts as down, or for 3 s.
+    let asked = Instant::now();
+    assert!(matches!(ask(&mut a, "$exclusive/silent"), 1 | TAKEN));
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    a.unsubscribe("$exclusive/silent");
     nodes[0].sees(&[&nodes[0]], &[&nodes[1]]);
     signal(&nodes[1], Signal::CONT);
     nodes[1].sees(&[&nodes[1]], &[&nodes[0]]);
