@@ -1,11 +1,11 @@
 //! SUBSCRIBE and UNSUBSCRIBE: what changes in the index, what other places have to know, and what a new
 //! subscription is owed.
 
+use std::sync::Arc;
+
 use mqtt::packet::{RetainHandling, Subscribe, SubscribeFilter, Unsubscribe};
 use mqtt::topic::{Subscribed, has_wildcard};
 use mqtt::{Now, QoS, Reason, Version};
-
-use std::sync::Arc;
 
 use super::exclusive::{Asking, Wanted};
 use super::{Pending, Shard};

@@ -142,3 +142,37 @@ impl Control {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_over_when_every_peer_was_heard_or_could_not_be() {
+        let [a, b, c] = [1, 2, 3].map(|n| NodeId([n; 16]));
+        let mut syncs = Syncs::default();
+        let waits = Waits::Round(RoundId(1));
+        syncs.open.insert(7, Sync { waits, until: 9, left: 3, marks: Vec::new(), silent: Vec::new() });
+        syncs.requests.extend([(RequestId(1), (7, a)), (RequestId(2), (7, b))]);
+        assert!(syncs.answered(RequestId(1), Ok(&5u64.to_be_bytes())));
+        assert!(syncs.answered(RequestId(2), Ok(&[])));
+        // The third finds no room, which is said before anybody waits for it.
+        assert!(!syncs.answered(RequestId(3), Err(Cause::NoRoom)));
+        assert_eq!(syncs.refused.take(), Some(RequestId(3)));
+        assert!(syncs.over.is_empty());
+        syncs.heard(7, c, Err(Cause::NoRoom));
+        let over = &syncs.over[0];
+        assert_eq!((over.marks.as_slice(), over.silent.as_slice()), (&[(a, 5), (b, 0)][..], &[c][..]));
+        assert!(syncs.open.is_empty() && syncs.requests.is_empty());
+    }
+
+    #[test]
+    fn questions_of_peers_have_a_limit() {
+        let mut syncs = Syncs::default();
+        let from = NodeId([1; 16]);
+        for number in 0..ASKED_MAX as u64 + 5 {
+            syncs.asked(Asked { from, number }, &number.to_be_bytes());
+        }
+        assert_eq!((syncs.asked.len(), syncs.asked[0].1), (ASKED_MAX, 5));
+    }
+}
