@@ -2,9 +2,11 @@
 
 use crate::op::{Hello, Left, Op, Rules, Sent, Wanted};
 
-const V5: Hello = Hello { v5: true, clean: false, expiry: 60, keep_alive: 0, receive_max: 0, will: None };
+const V5: Hello =
+    Hello { v5: true, clean: false, expiry: 60, keep_alive: 0, receive_max: 0, alias_max: 0, will: None };
 const V3: Hello = Hello { v5: false, expiry: 0, ..V5 };
-const QOS1: Sent = Sent { qos: 1, retain: false, dup: false, empty: false, expiry: None };
+const QOS1: Sent =
+    Sent { qos: 1, retain: false, dup: false, empty: false, expiry: None, alias: 0, nameless: false };
 const QOS2: Sent = Sent { qos: 2, ..QOS1 };
 
 fn want(qos: u8) -> Wanted {
@@ -24,7 +26,7 @@ pub fn lists() -> Vec<(Rules, Vec<Op>)> {
                 Op::Connect { at: a, id: "a", how: V5 },
                 Op::Subscribe { at: a, filter: "t/#", how: want(2) },
                 publish(a, "t", 1, QOS2),
-                publish(a, "t/u", 2, QOS1),
+                publish(a, "t/under", 2, QOS1),
                 publish(a, "t", 3, QOS1),
                 Op::Connect { at: b, id: "a", how: V3 },
                 Op::Answer { at: b, nth: 0 },
@@ -73,9 +75,9 @@ pub fn lists() -> Vec<(Rules, Vec<Op>)> {
                 Op::Lose { at: a },
                 Op::Connect { at: b, id: "b", how: V3 },
                 publish(b, "t", 1, QOS1),
-                publish(b, "v", 1, QOS2),
+                publish(b, "voice", 1, QOS2),
                 publish(b, "t", 2, QOS1),
-                publish(b, "v", 1, QOS1),
+                publish(b, "voice", 1, QOS1),
                 publish(b, "t", 3, Sent { qos: 0, expiry: Some(1), ..QOS1 }),
                 Op::Connect { at: a, id: "a", how: Hello { receive_max: 1, ..V5 } },
                 Op::Answer { at: a, nth: 0 },
@@ -98,7 +100,7 @@ pub fn lists() -> Vec<(Rules, Vec<Op>)> {
             vec![
                 Op::Connect { at: a, id: "a", how: Hello { receive_max: 1, ..V5 } },
                 Op::Subscribe { at: a, filter: "$share/g/#", how: want(0) },
-                publish(a, "t/u", 1, QOS1),
+                publish(a, "t/under", 1, QOS1),
                 publish(a, "t", 1, Sent { expiry: Some(3), ..QOS2 }),
                 Op::Lose { at: a },
                 Op::Connect { at: b, id: "a", how: V3 },
@@ -115,6 +117,23 @@ pub fn lists() -> Vec<(Rules, Vec<Op>)> {
                 publish(b, "t", 3, Sent { expiry: Some(0), ..QOS1 }),
                 Op::Subscribe { at: b, filter: "$share/g/#", how: want(1) },
                 Op::Connect { at: a, id: "a", how: Hello { clean: true, ..V3 } },
+            ],
+        ),
+        // Topics that are named by number in both directions, one of them set anew, and one that is not known.
+        (
+            rules,
+            vec![
+                Op::Connect { at: a, id: "a", how: Hello { alias_max: 1, ..V5 } },
+                Op::Subscribe { at: a, filter: "#", how: want(1) },
+                publish(a, "voice", 1, Sent { alias: 1, ..QOS1 }),
+                publish(a, "t", 2, Sent { alias: 1, nameless: true, ..QOS1 }),
+                Op::Answer { at: a, nth: 0 },
+                publish(a, "t/under", 1, Sent { qos: 2, alias: 1, ..QOS1 }),
+                publish(a, "t/under", 1, Sent { qos: 2, alias: 1, nameless: true, dup: true, ..QOS1 }),
+                Op::Lose { at: a },
+                Op::Connect { at: a, id: "a", how: Hello { alias_max: 1, ..V5 } },
+                publish(a, "voice", 3, Sent { qos: 0, ..QOS1 }),
+                publish(a, "voice", 3, Sent { qos: 0, alias: 1, nameless: true, ..QOS1 }),
             ],
         ),
     ]

@@ -15,7 +15,8 @@ use crate::real::Real;
 /// As those of a shard, and small, so that a frame can be too long.
 const LIMITS: Limits = Limits { buffer_bytes_max: 4096, frame_bytes_max: 2048 };
 const PEER: Place = Place::peer(0);
-const KEPT: Hello = Hello { v5: true, clean: false, expiry: 60, keep_alive: 0, receive_max: 0, will: None };
+const KEPT: Hello =
+    Hello { v5: true, clean: false, expiry: 60, keep_alive: 0, receive_max: 0, alias_max: 0, will: None };
 
 /// The frames that came.
 #[derive(Default, PartialEq, Debug)]
@@ -64,7 +65,7 @@ fn stream_of(epoch: u64, frames: &[Vec<u8>]) -> Vec<u8> {
 /// What one node sends another: frames of messages, and the words of a session that moves there and back.
 fn recorded() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let (mut here, mut there) = (Real::new(&Rules::default(), 1), Real::new(&Rules::default(), 2));
-    for filter in ["t", "t/u"] {
+    for filter in ["t", "t/under"] {
         here.driver.interest.apply(&Change::Add { place: PEER, filter: filter.into() });
     }
     let count = GroupCount { members: 2, online: 2 };
@@ -77,7 +78,7 @@ fn recorded() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     for qos in 0..3 {
         let how = Sent { qos, retain: qos == 1, expiry: Some(u32::from(qos)), ..Sent::default() };
         here.step(&Op::Publish { at: 0, topic: "t", packet_id: 1, how }, "payload");
-        here.step(&Op::Publish { at: 0, topic: "t/u", packet_id: 2, how }, "payload");
+        here.step(&Op::Publish { at: 0, topic: "t/under", packet_id: 2, how }, "payload");
     }
     there.shard.peer_claim(PEER, &"a".into(), Stamp { time: 1, node: 1 }, there.now(), &mut there.driver);
     there.step(&Op::Wait { ms: 10 }, "");
@@ -156,7 +157,7 @@ fn must_come(whole: &[u8], kept: &[u8]) {
     node.step(&Op::Connect { at: 1, id: "b", how: KEPT }, "");
     assert!(node.shown().iter().any(|s| s.id == "a" && s.connected), "it has waited for nothing else");
     for nth in 0..6 {
-        node.step(&Op::Publish { at: 1, topic: "t/u", packet_id: 1, how: Sent::default() }, "m");
+        node.step(&Op::Publish { at: 1, topic: "t/under", packet_id: 1, how: Sent::default() }, "m");
         if let Some(op) = node.resolve(Op::Answer { at: 0, nth }) {
             node.step(&op, "");
         }

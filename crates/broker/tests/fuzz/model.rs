@@ -2,11 +2,16 @@
 //! nothing that is remembered twice. Where MQTT leaves something open it asks for a choice, and every
 //! choice is tried.
 
+mod deliver;
+mod letter;
+mod packets;
+
 use std::collections::{BTreeMap, VecDeque};
 
-use mqtt::packet::AckKind;
+use crate::op::{FILTERS, Hello, Op, Rules, SHARED, Wanted};
+use letter::{Letter, Message, filter_of, matches};
 
-use crate::op::{FILTERS, Hello, Op, Rules, SHARED, Sent, Wanted};
+pub use letter::publish_line;
 
 const NEVER: u32 = u32::MAX;
 
@@ -43,27 +48,6 @@ impl Choices {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Message {
-    topic: &'static str,
-    payload: String,
-    qos: u8,
-    retain: bool,
-    created: u64,
-    /// Seconds.
-    expiry: Option<u32>,
-    publisher: &'static str,
-}
-
-/// A message on its way to one client.
-#[derive(Clone, Debug, PartialEq)]
-struct Letter {
-    message: Message,
-    qos: u8,
-    retain: bool,
-    identifier: u32,
-}
-
-#[derive(Clone, Debug, PartialEq)]
 struct Flying {
     id: u16,
     letter: Letter,
@@ -90,6 +74,8 @@ struct Line {
     /// Milliseconds; 0: for ever.
     silence: u64,
     expiry_asked: u32,
+    /// What it has set.
+    aliases: BTreeMap<u16, &'static str>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -215,6 +201,7 @@ impl Model {
             heard: now,
             silence: u64::from(how.keep_alive) * 1500,
             expiry_asked: how.expiry,
+            aliases: BTreeMap::new(),
         });
         session.expiry = match (how.v5, how.clean) {
             (true, _) => how.expiry,
@@ -240,189 +227,6 @@ impl Model {
         self.send_again(id);
         self.pump(id);
     }
-
-    /// What an earlier connection left, as far as there is room. [MQTT-4.4.0-1]
-    fn send_again(&mut self, id: &str) {
-        let (now, session) = (self.now, self.session(id));
-        let Some(line) = &session.line else { return };
-        let mut lines = Vec::new();
-        for n in 0..session.window.len() {
-            if session.window[n].sent {
-                continue;
-            }
-            if session.window.iter().filter(|f| f.sent).count() >= line.room {
-                break;
-            }
-            let flying = &mut session.window[n];
-            flying.sent = true;
-            lines.push(match flying.released {
-                true => format!("PUBREL {} success", flying.id),
-                false => publish(&flying.letter, Some(flying.id), true, line.v5, now),
-            });
-        }
-        lines.into_iter().for_each(|line| self.say(id, line));
-    }
-
-    /// Everything that waits for a client, while there is room.
-    fn pump(&mut self, id: &'static str) {
-        loop {
-            let now = self.now;
-            let session = self.session(id);
-            let Some(line) = &session.line else { return };
-            let has_room = session.window.len() < line.room;
-            let Some(letter) = session.queue.front() else {
-                if !has_room || !self.fetch_replay(id) {
-                    return;
-                }
-                continue;
-            };
-            if letter.qos > 0 && !has_room {
-                return;
-            }
-            if let Some(letter) = session.queue.pop_front().filter(|l| !l.is_expired(now)) {
-                self.send(id, letter);
-            }
-        }
-    }
-
-    fn fetch_replay(&mut self, id: &'static str) -> bool {
-        let (now, rules) = (self.now, self.rules);
-        let batch = if rules.queue_max == 0 { 64 } else { rules.queue_max };
-        while let Some(replay) = self.session(id).replays.front().cloned() {
-            let fits = |m: &&Message| {
-                matches(replay.filter, m.topic)
-                    && replay.after.is_none_or(|after| m.topic > after)
-                    && m.expiry.is_none_or(|s| m.created + u64::from(s) * 1000 > now)
-            };
-            let found: Vec<Message> = self.retained.values().filter(fits).take(batch).cloned().collect();
-            let session = self.session(id);
-            match found.last().filter(|_| found.len() == batch) {
-                Some(last) => session.replays[0].after = Some(last.topic),
-                None => drop(session.replays.pop_front()),
-            }
-            let any = !found.is_empty();
-            for message in found {
-                // [MQTT-3.3.1-8]: the retain flag is set.
-                session.queue.push_back(Letter::new(message, &replay.how, true, &rules));
-            }
-            if any {
-                return true;
-            }
-        }
-        false
-    }
-
-    fn send(&mut self, id: &str, letter: Letter) {
-        let (now, session) = (self.now, self.session(id));
-        let v5 = session.line.as_ref().is_some_and(|l| l.v5);
-        let mut packet_id = None;
-        if letter.qos > 0 {
-            // [MQTT-2.2.1-4]
-            while {
-                session.last_id = session.last_id.checked_add(1).unwrap_or(1);
-                session.window.iter().any(|f| f.id == session.last_id)
-            } {}
-            packet_id = Some(session.last_id);
-            let letter = letter.clone();
-            session.window.push(Flying { id: session.last_id, letter, released: false, sent: true });
-        }
-        self.say(id, publish(&letter, packet_id, false, v5, now));
-    }
-
-    fn deliver(&mut self, id: &'static str, letter: Letter) {
-        let (now, rules) = (self.now, self.rules);
-        let session = self.session(id);
-        if let Some(line) = &session.line {
-            let goes = match letter.qos {
-                0 => !session.queue.iter().any(|l| l.qos == 0),
-                _ => session.queue.is_empty() && session.window.len() < line.room,
-            };
-            if goes {
-                // What another client had may have waited too long.
-                if !letter.is_expired(now) {
-                    self.send(id, letter);
-                }
-                return;
-            }
-        }
-        if letter.qos == 0 && !rules.store_qos0 {
-            return;
-        }
-        session.queue.push_back(letter);
-        if rules.queue_max > 0 && session.queue.len() > rules.queue_max {
-            session.queue.pop_front();
-        }
-    }
-
-    /// Gives a message to everybody but `from`, and to a member of each group. Says whether anybody wants it.
-    fn publish(&mut self, message: &Message, from: Option<&str>, choices: &mut Choices) -> bool {
-        if message.retain {
-            match message.payload.is_empty() {
-                true => drop(self.retained.remove(message.topic)),
-                false => drop(self.retained.insert(message.topic, message.clone())),
-            }
-        }
-        let plain = self.plain(message.topic);
-        for (id, how) in &plain {
-            if Some(*id) != from {
-                self.deliver_plain(id, how, message);
-            }
-        }
-        let mut wanted = !plain.is_empty();
-        for shared in SHARED.into_iter().filter(|shared| matches(filter_of(shared), message.topic)) {
-            wanted |= self.deliver_shared(shared, message, choices);
-        }
-        wanted
-    }
-
-    /// Who has subscribed a topic, in the order of filters.
-    fn plain(&self, topic: &str) -> Vec<(&'static str, Wanted)> {
-        let mut found = Vec::new();
-        for filter in FILTERS.into_iter().filter(|filter| matches(filter, topic)) {
-            for (id, session) in &self.sessions {
-                let own = session.subscriptions.iter().filter(|(f, _)| *f == filter);
-                found.extend(own.map(|(_, how)| (*id, *how)));
-            }
-        }
-        found
-    }
-
-    fn deliver_plain(&mut self, id: &'static str, how: &Wanted, message: &Message) {
-        // [MQTT-3.8.3-3]
-        if how.no_local && message.publisher == id {
-            return;
-        }
-        // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
-        let retain = how.retain_as_published && message.retain;
-        self.deliver(id, Letter::new(message.clone(), how, retain, &self.rules));
-    }
-
-    /// To any one of the members [MQTT-4.8.2-4]; where it has to be one that is connected and has room, to one of those.
-    fn deliver_shared(&mut self, shared: &'static str, message: &Message, choices: &mut Choices) -> bool {
-        let rules = self.rules;
-        let how_of = |s: &Session| s.subscriptions.iter().find(|(f, _)| *f == shared).map(|(_, how)| *how);
-        let members = self.sessions.iter().filter_map(|(id, s)| Some((*id, how_of(s)?)));
-        let mut members: Vec<(&'static str, Wanted)> = members.collect();
-        let mut prefer = |is_better: &dyn Fn(&Session) -> bool| {
-            if members.iter().any(|(id, _)| is_better(&self.sessions[id])) {
-                members.retain(|(id, _)| is_better(&self.sessions[id]));
-            }
-        };
-        if rules.shared_ack {
-            prefer(&|s| s.line.is_some());
-            if message.qos > 0 {
-                prefer(&|s| rules.queue_max == 0 || s.queue.len() < rules.queue_max);
-            }
-        }
-        if members.is_empty() {
-            return false;
-        }
-        let (id, how) = members[choices.of(members.len())];
-        let retain = how.retain_as_published && message.retain;
-        self.deliver(id, Letter::new(message.clone(), &how, retain, &rules));
-        true
-    }
-
     /// The broker ends a connection.
     fn close(&mut self, id: &'static str, reason: &str, cause: &str, choices: &mut Choices) {
         if self.is_v5(id) {
@@ -516,231 +320,5 @@ impl Model {
             }
         }
         self.now = until;
-    }
-
-    fn packet(&mut self, id: &'static str, op: &Op, payload: &str, choices: &mut Choices) {
-        let (now, v5) = (self.now, self.is_v5(id));
-        if let Some(line) = &mut self.session(id).line {
-            line.heard = now;
-        }
-        match *op {
-            Op::Connect { .. } | Op::Wait { .. } | Op::Answer { .. } => {}
-            // [MQTT-3.1.0-2]
-            Op::ConnectAgain { .. } => {
-                self.close(id, "protocol_error", "Refused(ProtocolError)", choices);
-            }
-            Op::Malformed { .. } => self.close(id, "malformed_packet", "Refused(MalformedPacket)", choices),
-            Op::Lose { .. } => self.end(id, choices),
-            Op::Ping { .. } => self.say(id, "PINGRESP"),
-            Op::Disconnect { reason, expiry, .. } => {
-                let (reason, expiry) = if v5 { (reason, expiry) } else { (0, None) };
-                let session = self.session(id);
-                let asked = session.line.as_ref().map_or(0, |l| l.expiry_asked);
-                if asked == 0 && expiry.is_some_and(|s| s > 0) {
-                    return self.close(id, "protocol_error", "Refused(ProtocolError)", choices);
-                }
-                // [MQTT-3.14.4-3]
-                if reason == 0 {
-                    session.will = None;
-                }
-                session.expiry = expiry.unwrap_or(session.expiry);
-                self.say(id, "CLOSED Normal");
-                self.end(id, choices);
-            }
-            Op::Subscribe { filter, how, .. } => self.subscribe(id, filter, how, v5),
-            Op::Unsubscribe { filter, .. } => {
-                let session = self.session(id);
-                let before = session.subscriptions.len();
-                session.subscriptions.retain(|(f, _)| *f != filter);
-                let had = session.subscriptions.len() < before;
-                // What it is still owed of a shared one is nothing.
-                session.replays.retain(|r| r.filter != filter);
-                self.say(
-                    id,
-                    match (v5, had) {
-                        (false, _) => "UNSUBACK ",
-                        (true, true) => "UNSUBACK 0",
-                        (true, false) => "UNSUBACK 17",
-                    },
-                );
-            }
-            Op::Publish { topic, packet_id, how, .. } => {
-                self.published(id, topic, packet_id, how, payload, v5, choices);
-            }
-            Op::Ack { kind, packet_id, error, .. } => {
-                self.acknowledged(id, kind, packet_id, error && v5, v5, choices);
-            }
-        }
-    }
-
-    fn subscribe(&mut self, id: &'static str, filter: &'static str, how: Wanted, v5: bool) {
-        let ignore_loop = self.rules.ignore_loop;
-        let how = match v5 {
-            true => how,
-            false => Wanted { qos: how.qos, no_local: ignore_loop, ..Wanted::default() },
-        };
-        let session = self.session(id);
-        let own = session.subscriptions.iter_mut().find(|(f, _)| *f == filter);
-        let is_new = own.is_none();
-        match own {
-            Some((_, before)) => *before = how,
-            None => session.subscriptions.push((filter, how)),
-        }
-        // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; nothing for a shared one.
-        if FILTERS.contains(&filter) && (how.handling == 0 || (how.handling == 1 && is_new)) {
-            session.replays.push_back(Replay { filter, how, after: None });
-        }
-        self.say(id, format!("SUBACK {}", how.qos));
-        self.pump(id);
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "the parts of one packet")]
-    fn published(
-        &mut self,
-        id: &'static str,
-        topic: &'static str,
-        packet_id: u16,
-        how: Sent,
-        payload: &str,
-        v5: bool,
-        choices: &mut Choices,
-    ) {
-        let (now, rules) = (self.now, self.rules);
-        let session = self.session(id);
-        if how.qos == 2 && session.received.iter().any(|(id, _)| *id == packet_id) {
-            // [MQTT-4.3.3-10]
-            return self.say(id, format!("PUBREC {packet_id} success"));
-        }
-        let counts = how.qos == 2 || (how.qos == 1 && v5);
-        if counts
-            && rules.awaiting_rel_max > 0
-            && session.received.len() >= usize::from(rules.awaiting_rel_max)
-        {
-            // [MQTT-3.3.4-7]
-            return self.close(id, "receive_maximum_exceeded", "Refused(ReceiveMaximumExceeded)", choices);
-        }
-        if how.qos == 2 {
-            session.received.push((packet_id, now));
-        }
-        let message = Message {
-            topic,
-            payload: if how.empty { String::new() } else { payload.to_owned() },
-            qos: how.qos,
-            retain: how.retain,
-            created: now,
-            expiry: how.expiry.filter(|_| v5),
-            publisher: id,
-        };
-        let wanted = self.publish(&message, Some(id), choices);
-        match how.qos {
-            0 => {}
-            1 if wanted || !v5 => self.say(id, format!("PUBACK {packet_id} success")),
-            1 => self.say(id, format!("PUBACK {packet_id} no_matching_subscribers")),
-            _ => self.say(id, format!("PUBREC {packet_id} success")),
-        }
-        // What it sends to itself comes after the answer.
-        for (_, how) in self.plain(topic).into_iter().filter(|(to, _)| *to == id) {
-            self.deliver_plain(id, &how, &message);
-        }
-    }
-
-    fn acknowledged(
-        &mut self,
-        id: &'static str,
-        kind: AckKind,
-        packet_id: u16,
-        error: bool,
-        v5: bool,
-        choices: &mut Choices,
-    ) {
-        let session = self.session(id);
-        if kind == AckKind::Pubrel {
-            let before = session.received.len();
-            session.received.retain(|(id, _)| *id != packet_id);
-            let is_known = session.received.len() < before;
-            let is_resumed = session.line.as_ref().is_some_and(|l| l.is_resumed);
-            let is_wrong = v5 && !is_known && !is_resumed;
-            let reason = if is_wrong { "packet_identifier_not_found" } else { "success" };
-            return self.say(id, format!("PUBCOMP {packet_id} {reason}"));
-        }
-        let place = session.window.iter().position(|f| f.id == packet_id);
-        let state = place.map(|at| (session.window[at].letter.qos, session.window[at].released));
-        match (kind, state) {
-            (AckKind::Puback, Some((1, _))) | (AckKind::Pubcomp, Some((2, true))) => {}
-            // [MQTT-4.3.3-4]: an error ends it.
-            (AckKind::Pubrec, Some((2, _))) if error => {}
-            (AckKind::Pubrec, Some((2, _))) => {
-                session.window[place.unwrap_or(0)].released = true;
-                return self.say(id, format!("PUBREL {packet_id} success"));
-            }
-            (AckKind::Pubrec, None) if !error => {
-                let reason = if v5 { "packet_identifier_not_found" } else { "success" };
-                return self.say(id, format!("PUBREL {packet_id} {reason}"));
-            }
-            (_, None) => return,
-            (_, Some(_)) => return self.close(id, "protocol_error", "Refused(ProtocolError)", choices),
-        }
-        session.window.retain(|f| f.id != packet_id);
-        self.send_again(id);
-        self.pump(id);
-    }
-}
-
-impl Letter {
-    /// A message for a subscription, with the QoS of both that counts [MQTT-3.8.4-8].
-    fn new(message: Message, how: &Wanted, retain: bool, rules: &Rules) -> Letter {
-        let qos = if rules.upgrade_qos { message.qos.max(how.qos) } else { message.qos.min(how.qos) };
-        Letter { qos, retain, identifier: how.identifier, message }
-    }
-
-    /// [MQTT-3.3.2-5]
-    fn is_expired(&self, now: u64) -> bool {
-        let passed = now - self.message.created;
-        self.message.expiry.is_some_and(|s| passed > 0 && passed >= u64::from(s) * 1000)
-    }
-}
-
-/// A PUBLISH as a line.
-pub fn publish_line(
-    topic: &str,
-    payload: &str,
-    qos: u8,
-    id: Option<u16>,
-    flags: (bool, bool),
-    identifier: Option<u32>,
-    expiry: Option<u32>,
-) -> String {
-    let (retain, dup) = flags;
-    format!("PUBLISH {topic} '{payload}' q{qos} {id:?} retain={retain} dup={dup} {identifier:?} {expiry:?}")
-}
-
-fn publish(letter: &Letter, id: Option<u16>, dup: bool, v5: bool, now: u64) -> String {
-    let message = &letter.message;
-    let passed = ((now - message.created) / 1000) as u32;
-    let expiry = message.expiry.map(|s| s.saturating_sub(passed));
-    let identifier = Some(letter.identifier).filter(|id| *id > 0);
-    let flags = (letter.retain, dup);
-    let (identifier, expiry) = (identifier.filter(|_| v5), expiry.filter(|_| v5));
-    publish_line(message.topic, &message.payload, letter.qos, id, flags, identifier, expiry)
-}
-
-/// The filter of a shared subscription, or any other as it is.
-fn filter_of(filter: &str) -> &str {
-    filter.strip_prefix("$share/g/").unwrap_or(filter)
-}
-
-fn matches(filter: &str, topic: &str) -> bool {
-    // [MQTT-4.7.2-1]
-    if topic.starts_with('$') && filter.starts_with(['#', '+']) {
-        return false;
-    }
-    let (mut filter, mut topic) = (filter.split('/'), topic.split('/'));
-    loop {
-        match (filter.next(), topic.next()) {
-            (Some("#"), _) | (None, None) => return true,
-            (Some("+"), Some(_)) => {}
-            (Some(wanted), Some(level)) if wanted == level => {}
-            _ => return false,
-        }
     }
 }

@@ -66,7 +66,7 @@ pub enum Op {
     },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Hello {
     pub v5: bool,
     pub clean: bool,
@@ -75,6 +75,8 @@ pub struct Hello {
     pub keep_alive: u16,
     /// Of 5.0; 0: not said.
     pub receive_max: u16,
+    /// Of 5.0: topic aliases that it takes.
+    pub alias_max: u16,
     pub will: Option<Left>,
 }
 
@@ -108,6 +110,10 @@ pub struct Sent {
     pub empty: bool,
     /// Of 5.0, in seconds.
     pub expiry: Option<u32>,
+    /// Of 5.0; 0: none.
+    pub alias: u16,
+    /// Of 5.0: the topic is that of the alias, and not said.
+    pub nameless: bool,
 }
 
 /// What the broker of a run goes by.
@@ -118,6 +124,8 @@ pub struct Rules {
     pub store_qos0: bool,
     pub awaiting_rel_max: u16,
     pub await_rel_ms: u64,
+    /// Topic aliases that clients may use.
+    pub alias_max: u16,
     pub upgrade_qos: bool,
     pub ignore_loop: bool,
     pub shared_ack: bool,
@@ -133,6 +141,7 @@ impl Default for Rules {
             store_qos0: true,
             awaiting_rel_max: 2,
             await_rel_ms: 3_000,
+            alias_max: 2,
             upgrade_qos: false,
             ignore_loop: false,
             shared_ack: false,
@@ -149,6 +158,7 @@ impl Rules {
             store_qos0: random.below(3) > 0,
             awaiting_rel_max: random.one(&[0, 1, 2, 3]),
             await_rel_ms: random.one(&[0, 1_000, 3_000]),
+            alias_max: random.one(&[0, 2, 2, u16::MAX]),
             upgrade_qos: random.below(6) == 0,
             ignore_loop: random.below(6) == 0,
             shared_ack: random.below(3) == 0,
@@ -158,10 +168,10 @@ impl Rules {
 }
 
 pub const IDS: [&str; 2] = ["a", "b"];
-pub const TOPICS: [&str; 4] = ["t", "t/u", "v", "$SYS/w"];
+pub const TOPICS: [&str; 4] = ["t", "t/under", "voice", "$SYS/w"];
 /// In the order in which the index of a shard yields those that match: MQTT leaves the order free in which
 /// a message comes for several subscriptions of one client.
-pub const FILTERS: [&str; 9] = ["t", "t/u", "v", "$SYS/w", "#", "t/#", "t/+", "$SYS/+", "+"];
+pub const FILTERS: [&str; 9] = ["t", "t/under", "voice", "$SYS/w", "#", "t/#", "t/+", "$SYS/+", "+"];
 pub const SHARED: [&str; 2] = ["$share/g/t", "$share/g/#"];
 
 impl Op {
@@ -224,6 +234,7 @@ impl Hello {
             expiry: if v5 { random.one(&[0, 2, 5, 60, u32::MAX]) } else { 0 },
             keep_alive: random.one(&[0, 0, 1, 4]),
             receive_max: if v5 { random.one(&[0, 0, 1, 2]) } else { 0 },
+            alias_max: if v5 { random.one(&[0, 0, 1, 2, u16::MAX]) } else { 0 },
             will,
         }
     }
@@ -244,12 +255,15 @@ impl Wanted {
 impl Sent {
     fn any(random: &mut Random) -> Sent {
         let qos = random.below(3) as u8;
+        let alias = random.one(&[0, 0, 0, 0, 1, 2, 3]);
         Sent {
             qos,
             retain: random.below(4) == 0,
             dup: qos > 0 && random.below(6) == 0,
             empty: random.below(8) == 0,
             expiry: random.one(&[None, None, None, None, Some(0), Some(1), Some(3)]),
+            alias,
+            nameless: random.below(if alias > 0 { 2 } else { 50 }) == 0,
         }
     }
 }

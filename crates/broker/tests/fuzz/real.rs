@@ -1,5 +1,8 @@
 //! The machine of a shard, driven for two programs.
 
+mod driver;
+mod words;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,81 +12,19 @@ use broker::access::Everybody;
 use broker::retained::{Limits, Retained};
 use broker::routes::{Interest, Place};
 use broker::settings::MailboxRules;
-use broker::{
-    Cause, ConnId, ConnInfo, Effects, Event, Extent, Settings, Shard, ShardConfig, Stamp, Ticket, Wait, Wish,
-    Zone,
-};
+use broker::{ConnId, ConnInfo, Settings, Shard, ShardConfig, Zone};
 use mqtt::codec::{PACKET_BYTES_MAX, frame};
-use mqtt::packet::{
-    Ack, AckKind, Connect, Disconnect, Publish, RetainHandling, Subscribe, SubscribeFilter,
-    SubscriptionOptions, Unsubscribe, Will,
-};
+use mqtt::packet::{AckKind, Connect};
 use mqtt::session::Out;
-use mqtt::{Epoch, Message, Now, Packet, Properties, Property, QoS, Reason, Version};
+use mqtt::{Now, Packet, Reason, Version};
 
-use crate::model::{Shown, publish_line};
+use crate::model::Shown;
 use crate::op::{Hello, Op, Rules};
+use driver::Driver;
+use words::{Aliases, answer, encoded, hello, line};
 
 /// Both clocks begin here.
 pub const START: u64 = 1_000_000;
-
-pub struct Driver {
-    pub interest: Interest,
-    outs: BTreeMap<ConnId, Out>,
-    closed: Vec<(ConnId, Cause)>,
-    /// What went to other places: frames of messages, and what nodes say of a session.
-    pub frames: Vec<(Place, Vec<u8>)>,
-    pub told: Vec<(Place, Vec<u8>)>,
-    retained: Retained,
-    now: u64,
-    stamps: u64,
-}
-
-impl Effects for Driver {
-    fn epoch(&self) -> Epoch {
-        Epoch(self.now)
-    }
-    fn interest(&self) -> &Interest {
-        &self.interest
-    }
-    fn out(&mut self, conn: ConnId) -> &mut Out {
-        self.outs.entry(conn).or_default()
-    }
-    fn close(&mut self, conn: ConnId, cause: Cause) {
-        assert!(!self.closed.iter().any(|(c, _)| *c == conn), "a connection is closed once");
-        self.closed.push((conn, cause));
-    }
-    fn pause(&mut self, _: ConnId) {}
-    fn resume(&mut self, _: ConnId) {}
-    fn forward(&mut self, place: Place, frame: &[u8]) {
-        self.frames.push((place, frame.to_vec()));
-    }
-    fn wish(&mut self, _: Wish<'_>) {}
-    fn routes(&mut self, _: Extent, _: Ticket) -> Wait {
-        Wait::Over
-    }
-    fn claim(&mut self, _: &Arc<str>, _: Option<Stamp>) {}
-    fn ask_exclusive(&mut self, _: &Arc<str>, _: &[Arc<str>], _: Ticket) {
-        unreachable!("the zone has no exclusive subscriptions");
-    }
-    fn give_back(&mut self, _: &str, _: Ticket) {}
-    fn stamp(&mut self) -> Stamp {
-        self.stamps += 1;
-        Stamp { time: (self.now << 16) + self.stamps, node: 1 }
-    }
-    fn tell(&mut self, peer: Place, _: &str, bytes: &[u8]) {
-        self.told.push((peer, bytes.to_vec()));
-    }
-    fn retain(&mut self, message: &Message, _: Ticket) -> Wait {
-        let stamp = self.stamp();
-        self.retained.put(message, stamp);
-        Wait::Over
-    }
-    fn retained(&mut self, filter: &str, after: Option<&str>, limit: usize, into: &mut Vec<Message>) {
-        self.retained.matches(filter, after, limit, self.now, into);
-    }
-    fn event(&mut self, _: Event<'_>) {}
-}
 
 pub struct Real {
     pub shard: Shard,
@@ -92,6 +33,8 @@ pub struct Real {
     /// Each program's connection.
     lines: [Option<(ConnId, Version)>; 2],
     conns: u32,
+    /// The aliases that the broker has set towards each program.
+    aliases: [Aliases; 2],
     /// What each program should still answer.
     owed: [Vec<(AckKind, u16)>; 2],
     pub out: [Vec<String>; 2],
@@ -107,6 +50,7 @@ impl Real {
                 ..MailboxRules::default()
             },
             awaiting_rel_max: rules.awaiting_rel_max,
+            topic_alias_max: rules.alias_max,
             await_rel_timeout: Duration::from_millis(rules.await_rel_ms),
             upgrade_qos: rules.upgrade_qos,
             ignore_loop_deliver: rules.ignore_loop,
@@ -136,6 +80,7 @@ impl Real {
             zone: Arc::new(zone),
             lines: [None; 2],
             conns: 0,
+            aliases: Default::default(),
             owed: Default::default(),
             out: Default::default(),
         }
@@ -201,6 +146,7 @@ impl Real {
         let version = if how.v5 { Version::V5 } else { Version::V311 };
         self.lines[at] = Some((conn, version));
         self.owed[at].clear();
+        self.aliases[at] = Aliases::new(how.alias_max);
         let info = ConnInfo {
             client_id: id.to_owned(),
             assigned: false,
@@ -239,7 +185,7 @@ impl Real {
                 rest = &rest[whole.length..];
                 let packet = Packet::decode(version, &whole).unwrap();
                 self.owed[at].extend(answer(&packet));
-                self.out[at].push(line(&packet));
+                self.out[at].push(line(&packet, &mut self.aliases[at]));
             }
             assert!(rest.is_empty(), "a packet is cut");
             if let Some((_, cause)) = self.driver.closed.iter().find(|(c, _)| *c == conn) {
@@ -277,141 +223,5 @@ impl Real {
             (all.len() as u64, connected as u64, subscriptions as u64),
             "gauges count what there is"
         );
-    }
-}
-
-fn qos(bits: u8) -> QoS {
-    QoS::from_bits(bits).unwrap()
-}
-
-fn list(properties: &[Option<Property<'_>>]) -> Vec<u8> {
-    let mut list = Vec::new();
-    properties.iter().flatten().for_each(|p| p.write(&mut list));
-    list
-}
-
-fn hello(id: &str, how: &Hello) -> Vec<u8> {
-    let asked = list(&[
-        (how.expiry > 0).then_some(Property::SessionExpiry(how.expiry)),
-        (how.receive_max > 0).then_some(Property::ReceiveMax(how.receive_max)),
-    ]);
-    let delay = how.will.map_or(0, |w| w.delay);
-    let of_will = list(&[(delay > 0).then_some(Property::WillDelay(delay))]);
-    let payload = format!("will of {id}");
-    let will = how.will.map(|will| Will {
-        topic: will.topic,
-        payload: payload.as_bytes(),
-        qos: qos(will.qos),
-        retain: will.retain,
-        properties: Properties::trusted(&of_will),
-    });
-    let connect = Connect {
-        version: if how.v5 { Version::V5 } else { Version::V311 },
-        clean_start: how.clean,
-        keep_alive: how.keep_alive,
-        client_id: id,
-        username: None,
-        password: None,
-        will,
-        properties: Properties::trusted(&asked),
-        bridge: false,
-    };
-    let mut bytes = Vec::new();
-    connect.encode(&mut bytes);
-    bytes
-}
-
-fn encoded(op: &Op, version: Version, payload: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    match *op {
-        Op::ConnectAgain { .. } => {
-            let v5 = version.is_v5();
-            let how = Hello { v5, clean: true, expiry: 0, keep_alive: 0, receive_max: 0, will: None };
-            return hello("again", &how);
-        }
-        Op::Subscribe { filter, how, .. } => {
-            let retain_handling = [RetainHandling::Always, RetainHandling::IfNew, RetainHandling::Never]
-                [usize::from(how.handling)];
-            let options = SubscriptionOptions {
-                qos: qos(how.qos),
-                no_local: how.no_local,
-                retain_as_published: how.retain_as_published,
-                retain_handling,
-            };
-            let identifier = (how.identifier > 0).then_some(Property::SubscriptionId(how.identifier));
-            let list = list(&[identifier]);
-            let filters = [SubscribeFilter { filter, options }];
-            Subscribe::encode_for(version, 7, Properties::trusted(&list), &filters, &mut bytes);
-        }
-        Op::Unsubscribe { filter, .. } => Unsubscribe::encode_for(version, 7, &[filter], &mut bytes),
-        Op::Publish { topic, packet_id, how, .. } => {
-            let list = list(&[how.expiry.map(Property::MessageExpiry)]);
-            let publish = Publish {
-                dup: how.dup,
-                qos: qos(how.qos),
-                retain: how.retain,
-                topic,
-                packet_id: if how.qos > 0 { packet_id } else { 0 },
-                properties: Properties::trusted(&list),
-                payload: if how.empty { b"" } else { payload.as_bytes() },
-            };
-            Packet::Publish(publish).encode(version, &mut bytes);
-        }
-        Op::Ack { kind, packet_id, error, .. } => {
-            let reason = match kind {
-                _ if !error => Reason::Success,
-                AckKind::Puback | AckKind::Pubrec => Reason::Unspecified,
-                AckKind::Pubrel | AckKind::Pubcomp => Reason::PacketIdNotFound,
-            };
-            Ack::new(kind, packet_id, reason).encode(version, &mut bytes);
-        }
-        Op::Ping { .. } => Packet::Pingreq.encode(version, &mut bytes),
-        Op::Disconnect { reason, expiry, .. } => {
-            let list = list(&[expiry.map(Property::SessionExpiry)]);
-            let reason = Reason::from_code(reason).unwrap();
-            Disconnect { reason, properties: Properties::trusted(&list) }.encode(version, &mut bytes);
-        }
-        Op::Connect { .. } | Op::Answer { .. } | Op::Lose { .. } | Op::Malformed { .. } | Op::Wait { .. } => {
-            panic!("{op:?} is no packet")
-        }
-    }
-    bytes
-}
-
-/// What a well-behaved client answers.
-fn answer(packet: &Packet<'_>) -> Option<(AckKind, u16)> {
-    match packet {
-        Packet::Publish(p) if p.qos == QoS::AtLeastOnce => Some((AckKind::Puback, p.packet_id)),
-        Packet::Publish(p) if p.qos == QoS::ExactlyOnce => Some((AckKind::Pubrec, p.packet_id)),
-        Packet::Ack(p) if p.kind == AckKind::Pubrec => Some((AckKind::Pubrel, p.packet_id)),
-        Packet::Ack(p) if p.kind == AckKind::Pubrel => Some((AckKind::Pubcomp, p.packet_id)),
-        _ => None,
-    }
-}
-
-fn line(packet: &Packet<'_>) -> String {
-    let codes = |codes: &[u8]| codes.iter().map(u8::to_string).collect::<Vec<_>>().join(" ");
-    match packet {
-        Packet::Connack(p) => {
-            format!("CONNACK {}{}", p.reason.words(), if p.session_present { " present" } else { "" })
-        }
-        Packet::Publish(p) => {
-            let id = (p.qos > QoS::AtMostOnce).then_some(p.packet_id);
-            let identifier =
-                p.properties.find(|p| if let Property::SubscriptionId(n) = p { Some(n) } else { None });
-            let expiry =
-                p.properties.find(|p| if let Property::MessageExpiry(n) = p { Some(n) } else { None });
-            let payload = String::from_utf8_lossy(p.payload);
-            publish_line(p.topic, &payload, p.qos as u8, id, (p.retain, p.dup), identifier, expiry)
-        }
-        Packet::Ack(p) => {
-            let kind = format!("{:?}", p.kind).to_uppercase();
-            format!("{kind} {} {}", p.packet_id, p.reason.words())
-        }
-        Packet::Suback(p) => format!("SUBACK {}", codes(p.codes)),
-        Packet::Unsuback(p) => format!("UNSUBACK {}", codes(p.codes)),
-        Packet::Disconnect(p) => format!("DISCONNECT {}", p.reason.words()),
-        Packet::Pingresp => "PINGRESP".to_owned(),
-        other => format!("{other:?}"),
     }
 }

@@ -1,0 +1,194 @@
+//! Who gets a message, and what waits for whom.
+
+use super::letter::{Letter, Message, filter_of, matches, publish};
+use super::{Choices, Flying, Model, Session};
+use crate::op::{FILTERS, SHARED, Wanted};
+
+impl Model {
+    /// What an earlier connection left, as far as there is room. [MQTT-4.4.0-1]
+    pub(super) fn send_again(&mut self, id: &str) {
+        let (now, session) = (self.now, self.session(id));
+        let Some(line) = &session.line else { return };
+        let mut lines = Vec::new();
+        for n in 0..session.window.len() {
+            if session.window[n].sent {
+                continue;
+            }
+            if session.window.iter().filter(|f| f.sent).count() >= line.room {
+                break;
+            }
+            let flying = &mut session.window[n];
+            flying.sent = true;
+            lines.push(match flying.released {
+                true => format!("PUBREL {} success", flying.id),
+                false => publish(&flying.letter, Some(flying.id), true, line.v5, now),
+            });
+        }
+        lines.into_iter().for_each(|line| self.say(id, line));
+    }
+
+    /// Everything that waits for a client, while there is room.
+    pub(super) fn pump(&mut self, id: &'static str) {
+        loop {
+            let now = self.now;
+            let session = self.session(id);
+            let Some(line) = &session.line else { return };
+            let has_room = session.window.len() < line.room;
+            let Some(letter) = session.queue.front() else {
+                if !has_room || !self.fetch_replay(id) {
+                    return;
+                }
+                continue;
+            };
+            if letter.qos > 0 && !has_room {
+                return;
+            }
+            if let Some(letter) = session.queue.pop_front().filter(|l| !l.is_expired(now)) {
+                self.send(id, letter);
+            }
+        }
+    }
+
+    pub(super) fn fetch_replay(&mut self, id: &'static str) -> bool {
+        let (now, rules) = (self.now, self.rules);
+        let batch = if rules.queue_max == 0 { 64 } else { rules.queue_max };
+        while let Some(replay) = self.session(id).replays.front().cloned() {
+            let fits = |m: &&Message| {
+                matches(replay.filter, m.topic)
+                    && replay.after.is_none_or(|after| m.topic > after)
+                    && m.expiry.is_none_or(|s| m.created + u64::from(s) * 1000 > now)
+            };
+            let found: Vec<Message> = self.retained.values().filter(fits).take(batch).cloned().collect();
+            let session = self.session(id);
+            match found.last().filter(|_| found.len() == batch) {
+                Some(last) => session.replays[0].after = Some(last.topic),
+                None => drop(session.replays.pop_front()),
+            }
+            let any = !found.is_empty();
+            for message in found {
+                // [MQTT-3.3.1-8]: the retain flag is set.
+                session.queue.push_back(Letter::new(message, &replay.how, true, &rules));
+            }
+            if any {
+                return true;
+            }
+        }
+        false
+    }
+
+    pub(super) fn send(&mut self, id: &str, letter: Letter) {
+        let (now, session) = (self.now, self.session(id));
+        let v5 = session.line.as_ref().is_some_and(|l| l.v5);
+        let mut packet_id = None;
+        if letter.qos > 0 {
+            // [MQTT-2.2.1-4]
+            while {
+                session.last_id = session.last_id.checked_add(1).unwrap_or(1);
+                session.window.iter().any(|f| f.id == session.last_id)
+            } {}
+            packet_id = Some(session.last_id);
+            let letter = letter.clone();
+            session.window.push(Flying { id: session.last_id, letter, released: false, sent: true });
+        }
+        self.say(id, publish(&letter, packet_id, false, v5, now));
+    }
+
+    pub(super) fn deliver(&mut self, id: &'static str, letter: Letter) {
+        let (now, rules) = (self.now, self.rules);
+        let session = self.session(id);
+        if let Some(line) = &session.line {
+            let goes = match letter.qos {
+                0 => !session.queue.iter().any(|l| l.qos == 0),
+                _ => session.queue.is_empty() && session.window.len() < line.room,
+            };
+            if goes {
+                // What another client had may have waited too long.
+                if !letter.is_expired(now) {
+                    self.send(id, letter);
+                }
+                return;
+            }
+        }
+        if letter.qos == 0 && !rules.store_qos0 {
+            return;
+        }
+        session.queue.push_back(letter);
+        if rules.queue_max > 0 && session.queue.len() > rules.queue_max {
+            session.queue.pop_front();
+        }
+    }
+
+    /// Gives a message to everybody but `from`, and to a member of each group. Says whether anybody wants it.
+    pub(super) fn publish(&mut self, message: &Message, from: Option<&str>, choices: &mut Choices) -> bool {
+        if message.retain {
+            match message.payload.is_empty() {
+                true => drop(self.retained.remove(message.topic)),
+                false => drop(self.retained.insert(message.topic, message.clone())),
+            }
+        }
+        let plain = self.plain(message.topic);
+        for (id, how) in &plain {
+            if Some(*id) != from {
+                self.deliver_plain(id, how, message);
+            }
+        }
+        let mut wanted = !plain.is_empty();
+        for shared in SHARED.into_iter().filter(|shared| matches(filter_of(shared), message.topic)) {
+            wanted |= self.deliver_shared(shared, message, choices);
+        }
+        wanted
+    }
+
+    /// Who has subscribed a topic, in the order of filters.
+    pub(super) fn plain(&self, topic: &str) -> Vec<(&'static str, Wanted)> {
+        let mut found = Vec::new();
+        for filter in FILTERS.into_iter().filter(|filter| matches(filter, topic)) {
+            for (id, session) in &self.sessions {
+                let own = session.subscriptions.iter().filter(|(f, _)| *f == filter);
+                found.extend(own.map(|(_, how)| (*id, *how)));
+            }
+        }
+        found
+    }
+
+    pub(super) fn deliver_plain(&mut self, id: &'static str, how: &Wanted, message: &Message) {
+        // [MQTT-3.8.3-3]
+        if how.no_local && message.publisher == id {
+            return;
+        }
+        // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+        let retain = how.retain_as_published && message.retain;
+        self.deliver(id, Letter::new(message.clone(), how, retain, &self.rules));
+    }
+
+    /// To any one of the members [MQTT-4.8.2-4]; where it has to be one that is connected and has room, to one of those.
+    pub(super) fn deliver_shared(
+        &mut self,
+        shared: &'static str,
+        message: &Message,
+        choices: &mut Choices,
+    ) -> bool {
+        let rules = self.rules;
+        let how_of = |s: &Session| s.subscriptions.iter().find(|(f, _)| *f == shared).map(|(_, how)| *how);
+        let members = self.sessions.iter().filter_map(|(id, s)| Some((*id, how_of(s)?)));
+        let mut members: Vec<(&'static str, Wanted)> = members.collect();
+        let mut prefer = |is_better: &dyn Fn(&Session) -> bool| {
+            if members.iter().any(|(id, _)| is_better(&self.sessions[id])) {
+                members.retain(|(id, _)| is_better(&self.sessions[id]));
+            }
+        };
+        if rules.shared_ack {
+            prefer(&|s| s.line.is_some());
+            if message.qos > 0 {
+                prefer(&|s| rules.queue_max == 0 || s.queue.len() < rules.queue_max);
+            }
+        }
+        if members.is_empty() {
+            return false;
+        }
+        let (id, how) = members[choices.of(members.len())];
+        let retain = how.retain_as_published && message.retain;
+        self.deliver(id, Letter::new(message.clone(), &how, retain, &rules));
+        true
+    }
+}

@@ -1,0 +1,83 @@
+//! A message, the same on its way to one client, and how that is written in a line.
+
+use crate::op::{Rules, Wanted};
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Message {
+    pub(super) topic: &'static str,
+    pub(super) payload: String,
+    pub(super) qos: u8,
+    pub(super) retain: bool,
+    pub(super) created: u64,
+    /// Seconds.
+    pub(super) expiry: Option<u32>,
+    pub(super) publisher: &'static str,
+}
+
+/// A message on its way to one client.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Letter {
+    pub(super) message: Message,
+    pub(super) qos: u8,
+    pub(super) retain: bool,
+    pub(super) identifier: u32,
+}
+
+impl Letter {
+    /// A message for a subscription, with the QoS of both that counts [MQTT-3.8.4-8].
+    pub(super) fn new(message: Message, how: &Wanted, retain: bool, rules: &Rules) -> Letter {
+        let qos = if rules.upgrade_qos { message.qos.max(how.qos) } else { message.qos.min(how.qos) };
+        Letter { qos, retain, identifier: how.identifier, message }
+    }
+
+    /// [MQTT-3.3.2-5]
+    pub(super) fn is_expired(&self, now: u64) -> bool {
+        let passed = now - self.message.created;
+        self.message.expiry.is_some_and(|s| passed > 0 && passed >= u64::from(s) * 1000)
+    }
+}
+
+/// A PUBLISH as a line.
+pub fn publish_line(
+    topic: &str,
+    payload: &str,
+    qos: u8,
+    id: Option<u16>,
+    flags: (bool, bool),
+    identifier: Option<u32>,
+    expiry: Option<u32>,
+) -> String {
+    let (retain, dup) = flags;
+    format!("PUBLISH {topic} '{payload}' q{qos} {id:?} retain={retain} dup={dup} {identifier:?} {expiry:?}")
+}
+
+pub(super) fn publish(letter: &Letter, id: Option<u16>, dup: bool, v5: bool, now: u64) -> String {
+    let message = &letter.message;
+    let passed = ((now - message.created) / 1000) as u32;
+    let expiry = message.expiry.map(|s| s.saturating_sub(passed));
+    let identifier = Some(letter.identifier).filter(|id| *id > 0);
+    let flags = (letter.retain, dup);
+    let (identifier, expiry) = (identifier.filter(|_| v5), expiry.filter(|_| v5));
+    publish_line(message.topic, &message.payload, letter.qos, id, flags, identifier, expiry)
+}
+
+/// The filter of a shared subscription, or any other as it is.
+pub(super) fn filter_of(filter: &str) -> &str {
+    filter.strip_prefix("$share/g/").unwrap_or(filter)
+}
+
+pub(super) fn matches(filter: &str, topic: &str) -> bool {
+    // [MQTT-4.7.2-1]
+    if topic.starts_with('$') && filter.starts_with(['#', '+']) {
+        return false;
+    }
+    let (mut filter, mut topic) = (filter.split('/'), topic.split('/'));
+    loop {
+        match (filter.next(), topic.next()) {
+            (Some("#"), _) | (None, None) => return true,
+            (Some("+"), Some(_)) => {}
+            (Some(wanted), Some(level)) if wanted == level => {}
+            _ => return false,
+        }
+    }
+}
