@@ -195,6 +195,10 @@ impl Shard {
         now: Now,
         fx: &mut impl Effects,
     ) {
+        // An answer that could be given at once may have ended it, and the session with it.
+        if self.slot_of(conn) != Some(slot) {
+            return;
+        }
         if let Some(close) = fx.out(conn).closing() {
             let cause = cause.unwrap_or(match close {
                 Close::ByClient => Cause::Normal,

@@ -179,7 +179,9 @@ impl Shard {
             let client = &mut self.clients[slot as usize];
             let Life::Open { conn, session } = &mut client.life else { return };
             let conn = *conn;
-            if fx.out(conn).len() > OUTPUT_HIGH_BYTES {
+            let out = fx.out(conn);
+            // What ends does not get it any more: it is kept for the next connection.
+            if out.len() > OUTPUT_HIGH_BYTES || out.closing().is_some() {
                 return;
             }
             let Some(letter) = client.mailbox.pop() else {

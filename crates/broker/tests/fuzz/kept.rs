@@ -2,8 +2,16 @@
 
 use crate::op::{Hello, Left, Op, Rules, Sent, Wanted};
 
-const V5: Hello =
-    Hello { v5: true, clean: false, expiry: 60, keep_alive: 0, receive_max: 0, alias_max: 0, will: None };
+const V5: Hello = Hello {
+    v5: true,
+    clean: false,
+    expiry: 60,
+    keep_alive: 0,
+    receive_max: 0,
+    alias_max: 0,
+    packet_max: 0,
+    will: None,
+};
 const V3: Hello = Hello { v5: false, expiry: 0, ..V5 };
 const QOS1: Sent =
     Sent { qos: 1, retain: false, dup: false, empty: false, expiry: None, alias: 0, nameless: false };
@@ -134,6 +142,23 @@ pub fn lists() -> Vec<(Rules, Vec<Op>)> {
                 Op::Connect { at: a, id: "a", how: Hello { alias_max: 1, ..V5 } },
                 publish(a, "voice", 3, Sent { qos: 0, ..QOS1 }),
                 publish(a, "voice", 3, Sent { qos: 0, alias: 1, nameless: true, ..QOS1 }),
+            ],
+        ),
+        // A client that takes less than it did, and then not even the answers.
+        (
+            Rules { awaiting_rel_max: 0, alias_max: 0, ..rules },
+            vec![
+                Op::Connect { at: b, id: "b", how: V5 },
+                Op::Connect { at: a, id: "a", how: V5 },
+                Op::Subscribe { at: a, filter: "#", how: want(1) },
+                publish(b, "t/under", 1, QOS1),
+                publish(b, "t", 1, QOS1),
+                publish(b, "t/under", 2, QOS1),
+                Op::Lose { at: a },
+                Op::Connect { at: a, id: "a", how: Hello { packet_max: 4, ..V5 } },
+                Op::Connect { at: a, id: "a", how: Hello { packet_max: 11, ..V5 } },
+                Op::Connect { at: a, id: "a", how: Hello { packet_max: 5, expiry: 0, ..V5 } },
+                Op::Subscribe { at: a, filter: "t", how: want(1) },
             ],
         ),
     ]

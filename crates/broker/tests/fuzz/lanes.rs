@@ -15,8 +15,16 @@ use crate::real::Real;
 /// As those of a shard, and small, so that a frame can be too long.
 const LIMITS: Limits = Limits { buffer_bytes_max: 4096, frame_bytes_max: 2048 };
 const PEER: Place = Place::peer(0);
-const KEPT: Hello =
-    Hello { v5: true, clean: false, expiry: 60, keep_alive: 0, receive_max: 0, alias_max: 0, will: None };
+const KEPT: Hello = Hello {
+    v5: true,
+    clean: false,
+    expiry: 60,
+    keep_alive: 0,
+    receive_max: 0,
+    alias_max: 0,
+    packet_max: 0,
+    will: None,
+};
 
 /// The frames that came.
 #[derive(Default, PartialEq, Debug)]

@@ -74,6 +74,7 @@ struct Line {
     /// Milliseconds; 0: for ever.
     silence: u64,
     expiry_asked: u32,
+    packet_max: usize,
     /// What it has set.
     aliases: BTreeMap<u16, &'static str>,
 }
@@ -171,6 +172,11 @@ impl Model {
         }
     }
 
+    /// [MQTT-3.1.2-24]
+    fn takes(&self, id: &str, bytes: usize) -> bool {
+        self.sessions[id].line.as_ref().is_some_and(|l| bytes <= l.packet_max)
+    }
+
     fn is_v5(&self, id: &str) -> bool {
         self.sessions[id].line.as_ref().is_some_and(|l| l.v5)
     }
@@ -201,6 +207,7 @@ impl Model {
             heard: now,
             silence: u64::from(how.keep_alive) * 1500,
             expiry_asked: how.expiry,
+            packet_max: if how.packet_max == 0 { usize::MAX } else { how.packet_max as usize },
             aliases: BTreeMap::new(),
         });
         session.expiry = match (how.v5, how.clean) {
@@ -223,6 +230,11 @@ impl Model {
         (session.will_at, session.ends_at) = (None, None);
         session.received.iter_mut().for_each(|(_, came)| *came = now);
         session.window.iter_mut().for_each(|f| f.sent = false);
+        // The flags, the reason, and a property of three bytes for each limit that is told.
+        let told = [rules.awaiting_rel_max, rules.alias_max].into_iter().filter(|max| *max > 0).count();
+        if !self.takes(id, 5 + 3 * told) {
+            return self.give_up(id, choices);
+        }
         self.say(id, if present { "CONNACK success present" } else { "CONNACK success" });
         self.send_again(id);
         self.pump(id);
@@ -233,6 +245,12 @@ impl Model {
             self.say(id, format!("DISCONNECT {reason}"));
         }
         self.say(id, format!("CLOSED {cause}"));
+        self.end(id, choices);
+    }
+
+    /// A client that does not even take the answers cannot be served.
+    fn give_up(&mut self, id: &'static str, choices: &mut Choices) {
+        self.say(id, "CLOSED Refused(PacketTooLarge)");
         self.end(id, choices);
     }
 

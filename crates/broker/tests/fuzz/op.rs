@@ -77,6 +77,8 @@ pub struct Hello {
     pub receive_max: u16,
     /// Of 5.0: topic aliases that it takes.
     pub alias_max: u16,
+    /// Of 5.0: bytes of the largest packet that it takes; 0: not said.
+    pub packet_max: u32,
     pub will: Option<Left>,
 }
 
@@ -235,6 +237,7 @@ impl Hello {
             keep_alive: random.one(&[0, 0, 1, 4]),
             receive_max: if v5 { random.one(&[0, 0, 1, 2]) } else { 0 },
             alias_max: if v5 { random.one(&[0, 0, 1, 2, u16::MAX]) } else { 0 },
+            packet_max: if v5 { random.one(&[0, 0, 0, 0, 0, 0, 5, 8, 11, 14, 17, 20]) } else { 0 },
             will,
         }
     }

@@ -21,7 +21,7 @@ use mqtt::{Now, Packet, Reason, Version};
 use crate::model::Shown;
 use crate::op::{Hello, Op, Rules};
 use driver::Driver;
-use words::{Aliases, answer, encoded, hello, line};
+use words::{Receiver, answer, encoded, hello};
 
 /// Both clocks begin here.
 pub const START: u64 = 1_000_000;
@@ -33,8 +33,8 @@ pub struct Real {
     /// Each program's connection.
     lines: [Option<(ConnId, Version)>; 2],
     conns: u32,
-    /// The aliases that the broker has set towards each program.
-    aliases: [Aliases; 2],
+    /// Each program as it receives packets.
+    receivers: [Receiver; 2],
     /// What each program should still answer.
     owed: [Vec<(AckKind, u16)>; 2],
     pub out: [Vec<String>; 2],
@@ -51,6 +51,7 @@ impl Real {
             },
             awaiting_rel_max: rules.awaiting_rel_max,
             topic_alias_max: rules.alias_max,
+            packet_bytes_max: 0,
             await_rel_timeout: Duration::from_millis(rules.await_rel_ms),
             upgrade_qos: rules.upgrade_qos,
             ignore_loop_deliver: rules.ignore_loop,
@@ -80,7 +81,7 @@ impl Real {
             zone: Arc::new(zone),
             lines: [None; 2],
             conns: 0,
-            aliases: Default::default(),
+            receivers: Default::default(),
             owed: Default::default(),
             out: Default::default(),
         }
@@ -146,7 +147,7 @@ impl Real {
         let version = if how.v5 { Version::V5 } else { Version::V311 };
         self.lines[at] = Some((conn, version));
         self.owed[at].clear();
-        self.aliases[at] = Aliases::new(how.alias_max);
+        self.receivers[at] = Receiver::new(how);
         let info = ConnInfo {
             client_id: id.to_owned(),
             assigned: false,
@@ -185,7 +186,7 @@ impl Real {
                 rest = &rest[whole.length..];
                 let packet = Packet::decode(version, &whole).unwrap();
                 self.owed[at].extend(answer(&packet));
-                self.out[at].push(line(&packet, &mut self.aliases[at]));
+                self.out[at].push(self.receivers[at].line(&packet, whole.length));
             }
             assert!(rest.is_empty(), "a packet is cut");
             if let Some((_, cause)) = self.driver.closed.iter().find(|(c, _)| *c == conn) {

@@ -217,7 +217,8 @@ impl Outgoing {
     /// Sends what an earlier connection left, as far as the window has room: PUBLISH with DUP, or PUBREL
     /// after a PUBREC, with the identifiers of before and in their order [MQTT-4.4.0-1] [MQTT-4.6.0-1].
     pub(super) fn send_unsent(&mut self, receiver: Receiver, epoch: Epoch, out: &mut Out) {
-        let Some(open) = &mut self.open else { return };
+        // A connection that ends with its CONNACK has no part in it.
+        let Some(open) = self.open.as_mut().filter(|_| out.closing().is_none()) else { return };
         while open.unsent > 0 && open.entries.len() - usize::from(open.unsent) < usize::from(self.window) {
             let position = open.entries.len() - usize::from(open.unsent);
             open.unsent -= 1;

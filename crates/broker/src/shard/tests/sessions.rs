@@ -4,7 +4,7 @@ use mqtt::{Now, Reason, Version};
 
 use super::world::{Hello, KEPT, V5, World};
 use crate::routes::Place;
-use crate::{Cause, Extent};
+use crate::{Cause, Extent, Wait};
 
 const OLD: Hello<'static> = Hello { version: Version::V311, ..V5 };
 
@@ -41,6 +41,48 @@ fn unacknowledged_messages_are_sent_again_before_what_waits() {
     let c = world.connect(0, "c", KEPT);
     let got = world.got(c);
     assert_eq!(got, ["CONNACK success present", "PUBLISH t first q1 dup", "PUBLISH t second q1"]);
+}
+
+/// [MQTT-3.1.2-24]: not even the CONNACK, or the SUBACK, is sent then.
+#[test]
+fn what_a_connection_that_ends_with_its_first_answers_has_not_got_is_kept_for_the_next_one() {
+    let mut world = World::new(1, 1);
+    // So that a CONNACK takes five bytes.
+    (world.zone.packet_bytes_max, world.zone.awaiting_rel_max, world.zone.topic_alias_max) = (0, 0, 0);
+    let (p, c) = (world.connect(0, "p", V5), world.connect(0, "c", KEPT));
+    world.got(c);
+    world.subscribe(c, "t", 1);
+    world.publish(p, "t", "sent", 1);
+    world.lose(c);
+    world.publish(p, "t", "waits", 1);
+    let deaf = world.connect(0, "c", Hello { packet_max: 4, ..KEPT });
+    assert_eq!(world.closed(deaf), Some(Cause::Refused(Reason::PacketTooLarge)));
+    assert!(world.got(deaf).is_empty());
+    let c = world.connect(0, "c", KEPT);
+    let got = world.got(c);
+    assert_eq!(got, ["CONNACK success present", "PUBLISH t sent q1 dup", "PUBLISH t waits q1"]);
+
+    world.publish_only(p, "kept", "retained", 1, true);
+    let short = world.connect(0, "d", Hello { packet_max: 5, ..KEPT });
+    assert_eq!(world.got(short), ["CONNACK success"]);
+    world.subscribe_with(short, "kept", Default::default(), 0);
+    assert_eq!(world.closed(short), Some(Cause::Refused(Reason::PacketTooLarge)));
+    let d = world.connect(0, "d", KEPT);
+    assert_eq!(world.got(d), ["CONNACK success present", "PUBLISH kept retained q0 retain"]);
+}
+
+/// [MQTT-3.1.2-24]
+#[test]
+fn a_suback_that_is_too_large_ends_a_session_that_ends_with_its_connection() {
+    let mut world = World::new(1, 1);
+    (world.zone.packet_bytes_max, world.zone.awaiting_rel_max, world.zone.topic_alias_max) = (0, 0, 0);
+    for routes in [Wait::Over, Wait::Later] {
+        world.machines[0].driver.routes = routes;
+        let c = world.connect(0, "c", Hello { packet_max: 5, ..V5 });
+        world.subscribe_with(c, "t", Default::default(), 0);
+        assert_eq!(world.closed(c), Some(Cause::Refused(Reason::PacketTooLarge)));
+        assert_eq!(world.machines[0].shard.gauges().sessions, 0);
+    }
 }
 
 /// [MQTT-3.1.2-23] [MQTT-4.1.0-2], [MQTT-4.1.0-1] (3.1.1) [MQTT-4.1.0-2] (3.1.1)

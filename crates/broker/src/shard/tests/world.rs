@@ -176,11 +176,13 @@ pub struct Hello<'a> {
     pub clean: bool,
     pub expiry: u32,
     pub keep_alive: u16,
+    /// 0: not said.
+    pub packet_max: u32,
     pub will: Option<(&'a str, &'a str, u32)>,
 }
 
 pub const V5: Hello<'static> =
-    Hello { version: Version::V5, clean: true, expiry: 0, keep_alive: 60, will: None };
+    Hello { version: Version::V5, clean: true, expiry: 0, keep_alive: 60, packet_max: 0, will: None };
 pub const KEPT: Hello<'static> = Hello { clean: false, expiry: 1000, ..V5 };
 
 impl World {
@@ -474,6 +476,9 @@ impl World {
         let mut list = Vec::new();
         if hello.expiry > 0 {
             Property::SessionExpiry(hello.expiry).write(&mut list);
+        }
+        if hello.packet_max > 0 {
+            Property::MaxPacketSize(hello.packet_max).write(&mut list);
         }
         let mut will_list = Vec::new();
         if let Some((_, _, delay)) = hello.will

@@ -7,30 +7,32 @@ use crate::op::{FILTERS, SHARED, Wanted};
 impl Model {
     /// What an earlier connection left, as far as there is room. [MQTT-4.4.0-1]
     pub(super) fn send_again(&mut self, id: &str) {
-        let (now, session) = (self.now, self.session(id));
-        let Some(line) = &session.line else { return };
-        let mut lines = Vec::new();
-        for n in 0..session.window.len() {
-            if session.window[n].sent {
+        let now = self.now;
+        loop {
+            let session = self.session(id);
+            let Some(line) = &session.line else { return };
+            let sent = session.window.iter().filter(|f| f.sent).count();
+            let Some(next) = session.window.iter().position(|f| !f.sent).filter(|_| sent < line.room) else {
+                return;
+            };
+            let flying = &mut session.window[next];
+            if !flying.released && flying.letter.bytes(line.v5) > line.packet_max {
+                // It takes less than it did. [MQTT-3.1.2-25]
+                session.window.remove(next);
                 continue;
             }
-            if session.window.iter().filter(|f| f.sent).count() >= line.room {
-                break;
-            }
-            let flying = &mut session.window[n];
             flying.sent = true;
-            lines.push(match flying.released {
+            let again = match flying.released {
                 true => format!("PUBREL {} success", flying.id),
                 false => publish(&flying.letter, Some(flying.id), true, line.v5, now),
-            });
+            };
+            self.say(id, again);
         }
-        lines.into_iter().for_each(|line| self.say(id, line));
     }
 
     /// Everything that waits for a client, while there is room.
     pub(super) fn pump(&mut self, id: &'static str) {
         loop {
-            let now = self.now;
             let session = self.session(id);
             let Some(line) = &session.line else { return };
             let has_room = session.window.len() < line.room;
@@ -43,7 +45,7 @@ impl Model {
             if letter.qos > 0 && !has_room {
                 return;
             }
-            if let Some(letter) = session.queue.pop_front().filter(|l| !l.is_expired(now)) {
+            if let Some(letter) = session.queue.pop_front() {
                 self.send(id, letter);
             }
         }
@@ -77,8 +79,12 @@ impl Model {
     }
 
     pub(super) fn send(&mut self, id: &str, letter: Letter) {
+        let v5 = self.is_v5(id);
+        // [MQTT-3.1.2-25]: as if it had been sent. What another client had may have waited too long as well.
+        if letter.is_expired(self.now) || !self.takes(id, letter.bytes(v5)) {
+            return;
+        }
         let (now, session) = (self.now, self.session(id));
-        let v5 = session.line.as_ref().is_some_and(|l| l.v5);
         let mut packet_id = None;
         if letter.qos > 0 {
             // [MQTT-2.2.1-4]
@@ -94,7 +100,7 @@ impl Model {
     }
 
     pub(super) fn deliver(&mut self, id: &'static str, letter: Letter) {
-        let (now, rules) = (self.now, self.rules);
+        let rules = self.rules;
         let session = self.session(id);
         if let Some(line) = &session.line {
             let goes = match letter.qos {
@@ -102,11 +108,7 @@ impl Model {
                 _ => session.queue.is_empty() && session.window.len() < line.room,
             };
             if goes {
-                // What another client had may have waited too long.
-                if !letter.is_expired(now) {
-                    self.send(id, letter);
-                }
-                return;
+                return self.send(id, letter);
             }
         }
         if letter.qos == 0 && !rules.store_qos0 {

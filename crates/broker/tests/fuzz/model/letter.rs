@@ -30,6 +30,19 @@ impl Letter {
         Letter { qos, retain, identifier: how.identifier, message }
     }
 
+    /// Of its PUBLISH, with the topic and not an alias of it.
+    pub(super) fn bytes(&self, v5: bool) -> usize {
+        let identifier = match self.identifier {
+            0 => 0,
+            1..128 => 2,
+            _ => 3,
+        };
+        let properties = if self.message.expiry.is_some() { 5 } else { 0 } + identifier;
+        let Message { topic, payload, .. } = &self.message;
+        let packet_id = if self.qos > 0 { 2 } else { 0 };
+        2 + 2 + topic.len() + packet_id + if v5 { 1 + properties } else { 0 } + payload.len()
+    }
+
     /// [MQTT-3.3.2-5]
     pub(super) fn is_expired(&self, now: u64) -> bool {
         let passed = now - self.message.created;

@@ -6,6 +6,9 @@ use super::letter::Message;
 use super::{Choices, Model, Replay};
 use crate::op::{FILTERS, Op, Sent, Wanted};
 
+/// A SUBACK or UNSUBACK of 5.0 with one code. Other answers are shorter than any CONNACK.
+const ANSWER_BYTES: usize = 6;
+
 impl Model {
     pub(super) fn packet(&mut self, id: &'static str, op: &Op, payload: &str, choices: &mut Choices) {
         let (now, v5) = (self.now, self.is_v5(id));
@@ -36,7 +39,7 @@ impl Model {
                 self.say(id, "CLOSED Normal");
                 self.end(id, choices);
             }
-            Op::Subscribe { filter, how, .. } => self.subscribe(id, filter, how, v5),
+            Op::Subscribe { filter, how, .. } => self.subscribe(id, filter, how, v5, choices),
             Op::Unsubscribe { filter, .. } => {
                 let session = self.session(id);
                 let before = session.subscriptions.len();
@@ -44,6 +47,9 @@ impl Model {
                 let had = session.subscriptions.len() < before;
                 // What it is still owed of a shared one is nothing.
                 session.replays.retain(|r| r.filter != filter);
+                if !self.takes(id, ANSWER_BYTES) {
+                    return self.give_up(id, choices);
+                }
                 self.say(
                     id,
                     match (v5, had) {
@@ -62,7 +68,14 @@ impl Model {
         }
     }
 
-    fn subscribe(&mut self, id: &'static str, filter: &'static str, how: Wanted, v5: bool) {
+    fn subscribe(
+        &mut self,
+        id: &'static str,
+        filter: &'static str,
+        how: Wanted,
+        v5: bool,
+        choices: &mut Choices,
+    ) {
         let ignore_loop = self.rules.ignore_loop;
         let how = match v5 {
             true => how,
@@ -78,6 +91,9 @@ impl Model {
         // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; nothing for a shared one.
         if FILTERS.contains(&filter) && (how.handling == 0 || (how.handling == 1 && is_new)) {
             session.replays.push_back(Replay { filter, how, after: None });
+        }
+        if !self.takes(id, ANSWER_BYTES) {
+            return self.give_up(id, choices);
         }
         self.say(id, format!("SUBACK {}", how.qos));
         self.pump(id);

@@ -26,6 +26,7 @@ pub(super) fn hello(id: &str, how: &Hello) -> Vec<u8> {
         (how.expiry > 0).then_some(Property::SessionExpiry(how.expiry)),
         (how.receive_max > 0).then_some(Property::ReceiveMax(how.receive_max)),
         (how.alias_max > 0).then_some(Property::TopicAliasMax(how.alias_max)),
+        (how.packet_max > 0).then_some(Property::MaxPacketSize(how.packet_max)),
     ]);
     let delay = how.will.map_or(0, |w| w.delay);
     let of_will = list(&[(delay > 0).then_some(Property::WillDelay(delay))]);
@@ -122,24 +123,31 @@ pub(super) fn answer(packet: &Packet<'_>) -> Option<(AckKind, u16)> {
     }
 }
 
-/// What a client knows of the broker's aliases (§3.3.2.3.4).
+/// What a client takes, and the topics that the broker has named by number (§3.3.2.3.4).
 #[derive(Default)]
-pub(super) struct Aliases {
-    /// It takes so many.
-    max: u16,
+pub(super) struct Receiver {
+    alias_max: u16,
+    packet_max: usize,
     topics: BTreeMap<u16, String>,
 }
 
-impl Aliases {
-    pub(super) fn new(max: u16) -> Aliases {
-        Aliases { max, topics: BTreeMap::new() }
+impl Receiver {
+    pub(super) fn new(how: &Hello) -> Receiver {
+        let packet_max = if how.packet_max == 0 { usize::MAX } else { how.packet_max as usize };
+        Receiver { alias_max: how.alias_max, packet_max, topics: BTreeMap::new() }
+    }
+
+    /// A packet of so many bytes, as a line.
+    pub(super) fn line(&mut self, packet: &Packet<'_>, bytes: usize) -> String {
+        assert!(bytes <= self.packet_max, "{bytes} bytes of at most {}", self.packet_max);
+        line(packet, self)
     }
 
     /// The topic that a PUBLISH means. [MQTT-3.1.2-26] [MQTT-3.1.2-27]
     fn topic(&mut self, publish: &Publish<'_>) -> String {
         let alias = publish.properties.find(|p| if let Property::TopicAlias(n) = p { Some(n) } else { None });
         let Some(alias) = alias else { return publish.topic.to_owned() };
-        assert!((1..=self.max).contains(&alias), "alias {alias} of at most {}", self.max);
+        assert!((1..=self.alias_max).contains(&alias), "alias {alias} of at most {}", self.alias_max);
         if !publish.topic.is_empty() {
             self.topics.insert(alias, publish.topic.to_owned());
         }
@@ -147,7 +155,7 @@ impl Aliases {
     }
 }
 
-pub(super) fn line(packet: &Packet<'_>, aliases: &mut Aliases) -> String {
+fn line(packet: &Packet<'_>, receiver: &mut Receiver) -> String {
     let codes = |codes: &[u8]| codes.iter().map(u8::to_string).collect::<Vec<_>>().join(" ");
     match packet {
         Packet::Connack(p) => {
@@ -160,7 +168,7 @@ pub(super) fn line(packet: &Packet<'_>, aliases: &mut Aliases) -> String {
             let expiry =
                 p.properties.find(|p| if let Property::MessageExpiry(n) = p { Some(n) } else { None });
             let payload = String::from_utf8_lossy(p.payload);
-            publish_line(&aliases.topic(p), &payload, p.qos as u8, id, (p.retain, p.dup), identifier, expiry)
+            publish_line(&receiver.topic(p), &payload, p.qos as u8, id, (p.retain, p.dup), identifier, expiry)
         }
         Packet::Ack(p) => {
             let kind = format!("{:?}", p.kind).to_uppercase();
