@@ -161,5 +161,21 @@ pub fn lists() -> Vec<(Rules, Vec<Op>)> {
                 Op::Subscribe { at: a, filter: "t", how: want(1) },
             ],
         ),
+        // A session goes on behind another mountpoint, which begins like the one before.
+        (
+            Rules { mounts: ["m/n/", "m/"], ..rules },
+            vec![
+                Op::Connect { at: a, id: "a", how: Hello { will: Some(will), ..V5 } },
+                Op::Subscribe { at: a, filter: "#", how: want(1) },
+                publish(a, "t", 1, QOS1),
+                Op::Connect { at: b, id: "a", how: V5 },
+                publish(b, "t", 2, QOS1),
+                Op::Unsubscribe { at: b, filter: "#" },
+                Op::Subscribe { at: b, filter: "#", how: want(1) },
+                publish(b, "t/under", 3, QOS1),
+                Op::Answer { at: b, nth: 0 },
+                Op::Answer { at: b, nth: 0 },
+            ],
+        ),
     ]
 }

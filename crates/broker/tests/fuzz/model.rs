@@ -3,13 +3,15 @@
 //! choice is tried.
 
 mod deliver;
+mod filter;
 mod letter;
 mod packets;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::op::{FILTERS, Hello, Op, Rules, SHARED, Wanted};
-use letter::{Letter, Message, filter_of, matches};
+use crate::op::{Hello, Op, Rules, Wanted};
+use filter::{Filter, matches};
+use letter::{Letter, Message};
 
 pub use letter::publish_line;
 
@@ -59,9 +61,9 @@ struct Flying {
 
 #[derive(Clone, Debug, PartialEq)]
 struct Replay {
-    filter: &'static str,
+    filter: String,
     how: Wanted,
-    after: Option<&'static str>,
+    after: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +77,8 @@ struct Line {
     silence: u64,
     expiry_asked: u32,
     packet_max: usize,
+    /// Stands before each of its topics and filters, and it does not see it.
+    mount: String,
     /// What it has set.
     aliases: BTreeMap<u16, &'static str>,
 }
@@ -86,7 +90,7 @@ struct Session {
     will: Option<(Message, u32)>,
     will_at: Option<u64>,
     ends_at: Option<u64>,
-    subscriptions: Vec<(&'static str, Wanted)>,
+    subscriptions: Vec<(Filter, Wanted)>,
     window: Vec<Flying>,
     last_id: u16,
     queue: VecDeque<Letter>,
@@ -111,7 +115,7 @@ pub struct Model {
     rules: Rules,
     now: u64,
     sessions: BTreeMap<&'static str, Session>,
-    retained: BTreeMap<&'static str, Message>,
+    retained: BTreeMap<String, Message>,
     /// What each program has got in this step.
     pub out: [Vec<String>; 2],
 }
@@ -177,6 +181,10 @@ impl Model {
         self.sessions[id].line.as_ref().is_some_and(|l| bytes <= l.packet_max)
     }
 
+    fn mount(&self, id: &str) -> &str {
+        self.sessions[id].line.as_ref().map_or("", |l| &l.mount)
+    }
+
     fn is_v5(&self, id: &str) -> bool {
         self.sessions[id].line.as_ref().is_some_and(|l| l.v5)
     }
@@ -198,6 +206,7 @@ impl Model {
         let rules = self.rules;
         let asked = if how.receive_max == 0 { usize::from(u16::MAX) } else { usize::from(how.receive_max) };
         let own = if rules.inflight_max == 0 { usize::MAX } else { usize::from(rules.inflight_max) };
+        let mount = rules.mounts[at].replace("%c", id);
         let session = self.sessions.entry(id).or_default();
         session.line = Some(Line {
             at,
@@ -208,6 +217,7 @@ impl Model {
             silence: u64::from(how.keep_alive) * 1500,
             expiry_asked: how.expiry,
             packet_max: if how.packet_max == 0 { usize::MAX } else { how.packet_max as usize },
+            mount: mount.clone(),
             aliases: BTreeMap::new(),
         });
         session.expiry = match (how.v5, how.clean) {
@@ -217,7 +227,7 @@ impl Model {
         };
         session.will = how.will.map(|will| {
             let message = Message {
-                topic: will.topic,
+                topic: format!("{mount}{}", will.topic),
                 payload: format!("will of {id}"),
                 qos: will.qos,
                 retain: will.retain,
@@ -293,16 +303,13 @@ impl Model {
         let waiting = session.queue.iter().filter(|l| l.qos > 0);
         let owed: Vec<Letter> = flying.chain(waiting).cloned().collect();
         for letter in owed {
-            let has = |filter: &&str| {
-                session.subscriptions.iter().any(|(own, _)| own == filter)
-                    && matches(filter_of(filter), letter.message.topic)
-            };
-            let groups: Vec<&'static str> = SHARED.into_iter().filter(has).collect();
-            if FILTERS.iter().any(has) || groups.is_empty() {
-                continue;
+            let own = session.subscriptions.iter().map(|(filter, _)| filter);
+            let own = own.filter(|filter| matches(&filter.text, &letter.message.topic));
+            let (groups, plain): (Vec<&Filter>, Vec<&Filter>) = own.partition(|filter| filter.is_shared);
+            if plain.is_empty() && !groups.is_empty() {
+                let group = groups[choices.of(groups.len())];
+                self.deliver_shared(group, &letter.message, choices);
             }
-            let group = groups[choices.of(groups.len())];
-            self.deliver_shared(group, &letter.message, choices);
         }
     }
 

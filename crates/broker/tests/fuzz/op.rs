@@ -133,6 +133,8 @@ pub struct Rules {
     pub shared_ack: bool,
     /// Of clients before 5.0, in seconds.
     pub session_expiry: u32,
+    /// The mountpoint of each program, wherever it connects; `%c` stands for the client id.
+    pub mounts: [&'static str; 2],
 }
 
 impl Default for Rules {
@@ -148,6 +150,7 @@ impl Default for Rules {
             ignore_loop: false,
             shared_ack: false,
             session_expiry: 5,
+            mounts: ["", ""],
         }
     }
 }
@@ -165,16 +168,21 @@ impl Rules {
             ignore_loop: random.below(6) == 0,
             shared_ack: random.below(3) == 0,
             session_expiry: random.one(&[0, 2, 5, u32::MAX]),
+            mounts: match random.below(4) {
+                0 => [random.one(&MOUNTS), random.one(&MOUNTS)],
+                1 => [random.one(&MOUNTS); 2],
+                _ => ["", ""],
+            },
         }
     }
 }
 
 pub const IDS: [&str; 2] = ["a", "b"];
 pub const TOPICS: [&str; 4] = ["t", "t/under", "voice", "$SYS/w"];
-/// In the order in which the index of a shard yields those that match: MQTT leaves the order free in which
-/// a message comes for several subscriptions of one client.
 pub const FILTERS: [&str; 9] = ["t", "t/under", "voice", "$SYS/w", "#", "t/#", "t/+", "$SYS/+", "+"];
 pub const SHARED: [&str; 2] = ["$share/g/t", "$share/g/#"];
+/// One of them is no longer than another, one begins like another, and one makes other topics of topics.
+pub const MOUNTS: [&str; 6] = ["", "m/", "%c/", "m/n/", "t/", "mm"];
 
 impl Op {
     pub fn any(random: &mut Random) -> Op {

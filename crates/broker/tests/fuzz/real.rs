@@ -29,7 +29,8 @@ pub const START: u64 = 1_000_000;
 pub struct Real {
     pub shard: Shard,
     pub driver: Driver,
-    zone: Arc<Zone>,
+    /// Each program's listener has one.
+    zones: [Arc<Zone>; 2],
     /// Each program's connection.
     lines: [Option<(ConnId, Version)>; 2],
     conns: u32,
@@ -42,7 +43,7 @@ pub struct Real {
 
 impl Real {
     pub fn new(rules: &Rules, seed: u64) -> Real {
-        let zone = Zone {
+        let zone = |mount: &str| Zone {
             inflight_max: rules.inflight_max,
             mailbox: MailboxRules {
                 len_max: rules.queue_max,
@@ -56,6 +57,7 @@ impl Real {
             upgrade_qos: rules.upgrade_qos,
             ignore_loop_deliver: rules.ignore_loop,
             session_expiry_interval: Duration::from_secs(rules.session_expiry.into()),
+            mountpoint: (!mount.is_empty()).then(|| mount.to_owned()),
             ..Zone::default()
         };
         let shard = Shard::new(ShardConfig {
@@ -78,7 +80,7 @@ impl Real {
         Real {
             shard,
             driver,
-            zone: Arc::new(zone),
+            zones: rules.mounts.map(|mount| Arc::new(zone(mount))),
             lines: [None; 2],
             conns: 0,
             receivers: Default::default(),
@@ -153,7 +155,7 @@ impl Real {
             assigned: false,
             peer: SocketAddr::from(([127, 0, 0, 1], 5000)),
             listener: Arc::new("mqtt:tcp:external".into()),
-            zone: self.zone.clone(),
+            zone: self.zones[at].clone(),
         };
         let bytes = hello(id, how);
         let whole = frame(&bytes, PACKET_BYTES_MAX as usize).unwrap().unwrap();

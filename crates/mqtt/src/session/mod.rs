@@ -168,8 +168,6 @@ struct Rules {
     strict: bool,
     /// The session is one of before: the client may repeat what an earlier connection has finished.
     is_resumed: bool,
-    /// Bytes at the beginning of each topic that the client does not see.
-    mount_bytes: u16,
     topic_levels_max: u16,
     /// Bytes of a packet that the client takes.
     client_packet_max: u32,
@@ -219,7 +217,6 @@ impl Session {
             retain_available: limits.retain_available,
             strict: limits.strict,
             is_resumed: false,
-            mount_bytes: 0,
             topic_levels_max: limits.topic_levels_max,
             client_packet_max,
             await_rel_timeout_ms: limits.await_rel_timeout_ms,
@@ -239,7 +236,7 @@ impl Session {
     /// What the broker sets before the client's topics and filters: it is taken away again from what the
     /// client is sent. To be called before anything is delivered.
     pub fn set_mount(&mut self, mount: &str) {
-        self.rules.mount_bytes = u16::try_from(mount.len()).unwrap_or(u16::MAX);
+        self.outgoing.set_mount(mount);
     }
 
     /// The version the client speaks.
@@ -441,8 +438,8 @@ impl Session {
         epoch: Epoch,
         out: &mut Out,
     ) -> Delivered {
-        let is_plain = how.subscription_ids.is_empty() && self.rules.mount_bytes == 0;
-        if copies.are_for_many() && is_plain && !self.outgoing.has_aliases() {
+        let is_plain = how.subscription_ids.is_empty() && !self.outgoing.has_own_topics();
+        if copies.are_for_many() && is_plain {
             if message.is_expired(epoch) {
                 return Delivered::Expired;
             }
@@ -534,8 +531,8 @@ impl Session {
     }
 
     fn receiver(&self) -> Receiver {
-        let Rules { version, client_packet_max: packet_bytes_max, mount_bytes, .. } = self.rules;
-        Receiver { version, packet_bytes_max, mount_bytes }
+        let Rules { version, client_packet_max: packet_bytes_max, .. } = self.rules;
+        Receiver { version, packet_bytes_max }
     }
 
     fn answer(&self, ack: Ack<'_>, out: &mut Out) {

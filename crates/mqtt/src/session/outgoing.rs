@@ -44,14 +44,25 @@ pub(super) struct Receiver {
     pub(super) version: Version,
     /// Bytes of the largest packet that it takes.
     pub(super) packet_bytes_max: u32,
-    /// Bytes at the beginning of each topic that it does not see.
-    pub(super) mount_bytes: u16,
 }
 
-impl Receiver {
-    /// The message with the topic that the client sees.
+/// How topics are written to a client that does not get them as they are.
+#[derive(Debug)]
+struct Topics {
+    /// What stands before its topics and it does not see.
+    mount: Box<str>,
+    aliases: Aliases,
+}
+
+impl Topics {
+    fn new(alias_max: u16) -> Box<Topics> {
+        Box::new(Topics { mount: Box::default(), aliases: Aliases::new(alias_max) })
+    }
+
+    /// The message with the topic that the client sees. A session may have subscribed behind another
+    /// mountpoint than that of its connection now: such a topic stays whole.
     fn shown<'a>(&self, message: &MessageRef<'a>) -> MessageRef<'a> {
-        let topic = message.topic.get(usize::from(self.mount_bytes)..).filter(|topic| !topic.is_empty());
+        let topic = message.topic.strip_prefix(&*self.mount).filter(|topic| !topic.is_empty());
         MessageRef { topic: topic.unwrap_or(message.topic), ..*message }
     }
 }
@@ -78,7 +89,7 @@ pub(super) struct Outgoing {
     last_id: u16,
     /// What is in the window. An idle client has nothing.
     open: Option<Box<Open>>,
-    aliases: Option<Box<Aliases>>,
+    topics: Option<Box<Topics>>,
 }
 
 /// Messages that the client has not acknowledged.
@@ -101,9 +112,15 @@ impl Outgoing {
             window: window.max(1),
             last_id,
             open: (!entries.is_empty()).then(|| Box::new(Open::resume(entries))),
-            aliases: (alias_max > 0).then(|| Box::new(Aliases::new(alias_max))),
+            topics: (alias_max > 0).then(|| Topics::new(alias_max)),
         };
         (outgoing, received)
+    }
+
+    pub(super) fn set_mount(&mut self, mount: &str) {
+        if !mount.is_empty() {
+            self.topics.get_or_insert_with(|| Topics::new(0)).mount = mount.into();
+        }
     }
 
     /// Bytes of the messages in the window.
@@ -126,13 +143,8 @@ impl Outgoing {
         if message.is_expired(epoch) {
             return Delivered::Expired;
         }
-        let unmounted;
-        let shown = if receiver.mount_bytes == 0 {
-            message
-        } else {
-            unmounted = receiver.shown(message);
-            &unmounted
-        };
+        let as_shown = self.topics.as_ref().map(|topics| topics.shown(message));
+        let shown = as_shown.as_ref().unwrap_or(message);
         let mut forward = Forward {
             message: shown,
             dup: false,
@@ -154,7 +166,7 @@ impl Outgoing {
             copies.keep(message);
         }
         // An alias that is new makes the packet longer, at most by this.
-        if let Some(aliases) = &mut self.aliases
+        if let Some(Topics { aliases, .. }) = self.topics.as_deref_mut()
             && bytes + 7 <= receiver.packet_bytes_max as usize
         {
             forward.alias = aliases.of(shown.topic);
@@ -192,9 +204,9 @@ impl Outgoing {
         Delivered::Sent
     }
 
-    /// Whether topics have numbers here: then each client has its own.
-    pub(super) fn has_aliases(&self) -> bool {
-        self.aliases.is_some()
+    /// Whether topics are not written as they are: then each client has its own.
+    pub(super) fn has_own_topics(&self) -> bool {
+        self.topics.is_some()
     }
 
     /// Puts a message of QoS 1 or 2 into the window and says its packet identifier; `None`: there is no room.
@@ -228,7 +240,8 @@ impl Outgoing {
                 out.packet(|bytes| pubrel.encode(receiver.version, bytes));
                 continue;
             };
-            let view = receiver.shown(&message.view());
+            let view = message.view();
+            let view = self.topics.as_ref().map_or(view, |topics| topics.shown(&view));
             // An expired one goes too: its delivery had begun.
             let forward = Forward {
                 message: &view,

@@ -1,8 +1,9 @@
 //! Who gets a message, and what waits for whom.
 
-use super::letter::{Letter, Message, filter_of, matches, publish};
+use super::filter::{Filter, matches};
+use super::letter::{Letter, Message, publish};
 use super::{Choices, Flying, Model, Session};
-use crate::op::{FILTERS, SHARED, Wanted};
+use crate::op::Wanted;
 
 impl Model {
     /// What an earlier connection left, as far as there is room. [MQTT-4.4.0-1]
@@ -16,7 +17,7 @@ impl Model {
                 return;
             };
             let flying = &mut session.window[next];
-            if !flying.released && flying.letter.bytes(line.v5) > line.packet_max {
+            if !flying.released && flying.letter.bytes(line) > line.packet_max {
                 // It takes less than it did. [MQTT-3.1.2-25]
                 session.window.remove(next);
                 continue;
@@ -24,7 +25,7 @@ impl Model {
             flying.sent = true;
             let again = match flying.released {
                 true => format!("PUBREL {} success", flying.id),
-                false => publish(&flying.letter, Some(flying.id), true, line.v5, now),
+                false => publish(&flying.letter, Some(flying.id), true, line, now),
             };
             self.say(id, again);
         }
@@ -56,14 +57,14 @@ impl Model {
         let batch = if rules.queue_max == 0 { 64 } else { rules.queue_max };
         while let Some(replay) = self.session(id).replays.front().cloned() {
             let fits = |m: &&Message| {
-                matches(replay.filter, m.topic)
-                    && replay.after.is_none_or(|after| m.topic > after)
+                matches(&replay.filter, &m.topic)
+                    && replay.after.as_ref().is_none_or(|after| m.topic > *after)
                     && m.expiry.is_none_or(|s| m.created + u64::from(s) * 1000 > now)
             };
             let found: Vec<Message> = self.retained.values().filter(fits).take(batch).cloned().collect();
             let session = self.session(id);
             match found.last().filter(|_| found.len() == batch) {
-                Some(last) => session.replays[0].after = Some(last.topic),
+                Some(last) => session.replays[0].after = Some(last.topic.clone()),
                 None => drop(session.replays.pop_front()),
             }
             let any = !found.is_empty();
@@ -79,12 +80,12 @@ impl Model {
     }
 
     pub(super) fn send(&mut self, id: &str, letter: Letter) {
-        let v5 = self.is_v5(id);
+        let (now, session) = (self.now, self.session(id));
+        let Some(line) = &session.line else { return };
         // [MQTT-3.1.2-25]: as if it had been sent. What another client had may have waited too long as well.
-        if letter.is_expired(self.now) || !self.takes(id, letter.bytes(v5)) {
+        if letter.is_expired(now) || letter.bytes(line) > line.packet_max {
             return;
         }
-        let (now, session) = (self.now, self.session(id));
         let mut packet_id = None;
         if letter.qos > 0 {
             // [MQTT-2.2.1-4]
@@ -96,7 +97,8 @@ impl Model {
             let letter = letter.clone();
             session.window.push(Flying { id: session.last_id, letter, released: false, sent: true });
         }
-        self.say(id, publish(&letter, packet_id, false, v5, now));
+        let text = publish(&letter, packet_id, false, line, now);
+        self.say(id, text);
     }
 
     pub(super) fn deliver(&mut self, id: &'static str, letter: Letter) {
@@ -124,32 +126,43 @@ impl Model {
     pub(super) fn publish(&mut self, message: &Message, from: Option<&str>, choices: &mut Choices) -> bool {
         if message.retain {
             match message.payload.is_empty() {
-                true => drop(self.retained.remove(message.topic)),
-                false => drop(self.retained.insert(message.topic, message.clone())),
+                true => drop(self.retained.remove(&message.topic)),
+                false => drop(self.retained.insert(message.topic.clone(), message.clone())),
             }
         }
-        let plain = self.plain(message.topic);
+        let plain = self.plain(&message.topic);
         for (id, how) in &plain {
             if Some(*id) != from {
                 self.deliver_plain(id, how, message);
             }
         }
         let mut wanted = !plain.is_empty();
-        for shared in SHARED.into_iter().filter(|shared| matches(filter_of(shared), message.topic)) {
-            wanted |= self.deliver_shared(shared, message, choices);
+        for group in self.groups(&message.topic) {
+            wanted |= self.deliver_shared(&group, message, choices);
         }
         wanted
     }
 
     /// Who has subscribed a topic, in the order of filters.
     pub(super) fn plain(&self, topic: &str) -> Vec<(&'static str, Wanted)> {
-        let mut found = Vec::new();
-        for filter in FILTERS.into_iter().filter(|filter| matches(filter, topic)) {
-            for (id, session) in &self.sessions {
-                let own = session.subscriptions.iter().filter(|(f, _)| *f == filter);
-                found.extend(own.map(|(_, how)| (*id, *how)));
-            }
-        }
+        let mut found = self.matching(topic);
+        found.retain(|(filter, ..)| !filter.is_shared);
+        found.into_iter().map(|(_, id, how)| (id, how)).collect()
+    }
+
+    /// The groups that have subscribed a topic, in the order of filters.
+    fn groups(&self, topic: &str) -> Vec<Filter> {
+        let mut found: Vec<Filter> = self.matching(topic).into_iter().map(|(filter, ..)| filter).collect();
+        found.retain(|filter| filter.is_shared);
+        found.dedup();
+        found
+    }
+
+    fn matching(&self, topic: &str) -> Vec<(Filter, &'static str, Wanted)> {
+        let all = self.sessions.iter().flat_map(|(id, s)| s.subscriptions.iter().map(|own| (*id, own)));
+        let fits = all.filter(|(_, (filter, _))| matches(&filter.text, topic));
+        let mut found: Vec<_> = fits.map(|(id, (filter, how))| (filter.clone(), id, *how)).collect();
+        found.sort_by_key(|(filter, ..)| filter.order());
         found
     }
 
@@ -166,12 +179,12 @@ impl Model {
     /// To any one of the members [MQTT-4.8.2-4]; where it has to be one that is connected and has room, to one of those.
     pub(super) fn deliver_shared(
         &mut self,
-        shared: &'static str,
+        shared: &Filter,
         message: &Message,
         choices: &mut Choices,
     ) -> bool {
         let rules = self.rules;
-        let how_of = |s: &Session| s.subscriptions.iter().find(|(f, _)| *f == shared).map(|(_, how)| *how);
+        let how_of = |s: &Session| s.subscriptions.iter().find(|(f, _)| f == shared).map(|(_, how)| *how);
         let members = self.sessions.iter().filter_map(|(id, s)| Some((*id, how_of(s)?)));
         let mut members: Vec<(&'static str, Wanted)> = members.collect();
         let mut prefer = |is_better: &dyn Fn(&Session) -> bool| {

@@ -1,10 +1,12 @@
 //! A message, the same on its way to one client, and how that is written in a line.
 
+use super::Line;
 use crate::op::{Rules, Wanted};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Message {
-    pub(super) topic: &'static str,
+    /// With the mountpoint of its publisher.
+    pub(super) topic: String,
     pub(super) payload: String,
     pub(super) qos: u8,
     pub(super) retain: bool,
@@ -30,17 +32,24 @@ impl Letter {
         Letter { qos, retain, identifier: how.identifier, message }
     }
 
+    /// The topic without the mountpoint of whom it goes to. What a session subscribed behind another
+    /// one comes as it is.
+    fn shown_topic(&self, line: &Line) -> &str {
+        let topic = &self.message.topic;
+        topic.strip_prefix(&*line.mount).unwrap_or(topic)
+    }
+
     /// Of its PUBLISH, with the topic and not an alias of it.
-    pub(super) fn bytes(&self, v5: bool) -> usize {
+    pub(super) fn bytes(&self, line: &Line) -> usize {
         let identifier = match self.identifier {
             0 => 0,
             1..128 => 2,
             _ => 3,
         };
         let properties = if self.message.expiry.is_some() { 5 } else { 0 } + identifier;
-        let Message { topic, payload, .. } = &self.message;
         let packet_id = if self.qos > 0 { 2 } else { 0 };
-        2 + 2 + topic.len() + packet_id + if v5 { 1 + properties } else { 0 } + payload.len()
+        let properties = if line.v5 { 1 + properties } else { 0 };
+        2 + 2 + self.shown_topic(line).len() + packet_id + properties + self.message.payload.len()
     }
 
     /// [MQTT-3.3.2-5]
@@ -64,33 +73,12 @@ pub fn publish_line(
     format!("PUBLISH {topic} '{payload}' q{qos} {id:?} retain={retain} dup={dup} {identifier:?} {expiry:?}")
 }
 
-pub(super) fn publish(letter: &Letter, id: Option<u16>, dup: bool, v5: bool, now: u64) -> String {
+pub(super) fn publish(letter: &Letter, id: Option<u16>, dup: bool, line: &Line, now: u64) -> String {
     let message = &letter.message;
     let passed = ((now - message.created) / 1000) as u32;
     let expiry = message.expiry.map(|s| s.saturating_sub(passed));
     let identifier = Some(letter.identifier).filter(|id| *id > 0);
     let flags = (letter.retain, dup);
-    let (identifier, expiry) = (identifier.filter(|_| v5), expiry.filter(|_| v5));
-    publish_line(message.topic, &message.payload, letter.qos, id, flags, identifier, expiry)
-}
-
-/// The filter of a shared subscription, or any other as it is.
-pub(super) fn filter_of(filter: &str) -> &str {
-    filter.strip_prefix("$share/g/").unwrap_or(filter)
-}
-
-pub(super) fn matches(filter: &str, topic: &str) -> bool {
-    // [MQTT-4.7.2-1]
-    if topic.starts_with('$') && filter.starts_with(['#', '+']) {
-        return false;
-    }
-    let (mut filter, mut topic) = (filter.split('/'), topic.split('/'));
-    loop {
-        match (filter.next(), topic.next()) {
-            (Some("#"), _) | (None, None) => return true,
-            (Some("+"), Some(_)) => {}
-            (Some(wanted), Some(level)) if wanted == level => {}
-            _ => return false,
-        }
-    }
+    let (identifier, expiry) = (identifier.filter(|_| line.v5), expiry.filter(|_| line.v5));
+    publish_line(letter.shown_topic(line), &message.payload, letter.qos, id, flags, identifier, expiry)
 }

@@ -2,9 +2,10 @@
 
 use mqtt::packet::AckKind;
 
+use super::filter::Filter;
 use super::letter::Message;
 use super::{Choices, Model, Replay};
-use crate::op::{FILTERS, Op, Sent, Wanted};
+use crate::op::{Op, Sent, Wanted};
 
 /// A SUBACK or UNSUBACK of 5.0 with one code. Other answers are shorter than any CONNACK.
 const ANSWER_BYTES: usize = 6;
@@ -41,12 +42,13 @@ impl Model {
             }
             Op::Subscribe { filter, how, .. } => self.subscribe(id, filter, how, v5, choices),
             Op::Unsubscribe { filter, .. } => {
+                let filter = Filter::new(filter, self.mount(id));
                 let session = self.session(id);
                 let before = session.subscriptions.len();
                 session.subscriptions.retain(|(f, _)| *f != filter);
                 let had = session.subscriptions.len() < before;
-                // What it is still owed of a shared one is nothing.
-                session.replays.retain(|r| r.filter != filter);
+                // A shared one is owed nothing.
+                session.replays.retain(|r| filter.is_shared || r.filter != filter.text);
                 if !self.takes(id, ANSWER_BYTES) {
                     return self.give_up(id, choices);
                 }
@@ -81,16 +83,17 @@ impl Model {
             true => how,
             false => Wanted { qos: how.qos, no_local: ignore_loop, ..Wanted::default() },
         };
+        let filter = Filter::new(filter, self.mount(id));
         let session = self.session(id);
         let own = session.subscriptions.iter_mut().find(|(f, _)| *f == filter);
         let is_new = own.is_none();
         match own {
             Some((_, before)) => *before = how,
-            None => session.subscriptions.push((filter, how)),
+            None => session.subscriptions.push((filter.clone(), how)),
         }
         // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; nothing for a shared one.
-        if FILTERS.contains(&filter) && (how.handling == 0 || (how.handling == 1 && is_new)) {
-            session.replays.push_back(Replay { filter, how, after: None });
+        if !filter.is_shared && (how.handling == 0 || (how.handling == 1 && is_new)) {
+            session.replays.push_back(Replay { filter: filter.text, how, after: None });
         }
         if !self.takes(id, ANSWER_BYTES) {
             return self.give_up(id, choices);
@@ -112,7 +115,7 @@ impl Model {
     ) {
         let (now, rules) = (self.now, self.rules);
         let topic = match self.topic_of(id, topic, &how) {
-            Ok(topic) => topic,
+            Ok(topic) => format!("{}{topic}", self.mount(id)),
             Err((reason, cause)) => return self.close(id, reason, cause, choices),
         };
         let session = self.session(id);
@@ -132,7 +135,7 @@ impl Model {
             session.received.push((packet_id, now));
         }
         let message = Message {
-            topic,
+            topic: topic.clone(),
             payload: if how.empty { String::new() } else { payload.to_owned() },
             qos: how.qos,
             retain: how.retain,
@@ -148,7 +151,7 @@ impl Model {
             _ => self.say(id, format!("PUBREC {packet_id} success")),
         }
         // What it sends to itself comes after the answer.
-        for (_, how) in self.plain(topic).into_iter().filter(|(to, _)| *to == id) {
+        for (_, how) in self.plain(&topic).into_iter().filter(|(to, _)| *to == id) {
             self.deliver_plain(id, &how, &message);
         }
     }

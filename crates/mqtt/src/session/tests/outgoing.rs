@@ -252,6 +252,25 @@ fn topics_are_named_by_number_to_clients_that_allow_it() {
     assert_eq!(side.output(), ["PUBLISH \"long/topic\" q1 1 dup"]);
 }
 
+/// Of a session that had subscribed behind another mountpoint, or none, more comes than what is behind its own.
+#[test]
+fn only_the_mountpoint_itself_is_taken_away_from_topics() {
+    let mut side = Side::new(V5, &[], &Limits::default());
+    side.session.set_mount("one/");
+    let lines = |side: &mut Side| -> Vec<String> {
+        let topics = ["one/t", "two/t", "one/", "one/one/t"];
+        topics.iter().flat_map(|topic| side.deliver(&message(1, topic), 1).1).collect()
+    };
+    let topics = |lines: Vec<String>| -> Vec<String> {
+        lines.iter().filter_map(|line| line.split('"').nth(1)).map(str::to_owned).collect()
+    };
+    assert_eq!(topics(lines(&mut side)), ["t", "two/t", "one/", "one/t"]);
+    let mut side = Side::resumed(V5, &[], &Limits::default(), side.session.suspend());
+    side.session.set_mount("two/");
+    side.session.resend(Epoch(1000), &mut side.out);
+    assert_eq!(topics(side.output()), ["one/t", "t", "one/", "one/one/t"]);
+}
+
 /// [MQTT-3.3.1-1] [MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-4.3.3-5] [MQTT-4.3.3-6] [MQTT-4.3.3-7]
 /// [MQTT-4.4.0-1] [MQTT-4.6.0-1], [MQTT-2.3.1-4] (3.1.1) [MQTT-3.3.1-1] (3.1.1) [MQTT-4.4.0-1] (3.1.1)
 /// [MQTT-4.6.0-1] (3.1.1)
