@@ -110,17 +110,17 @@ impl Mailbox {
         kept.plain.push_back(letter);
     }
 
-    /// Puts back what could not be sent after all, before everything else.
-    pub(crate) fn push_front(&mut self, letter: Letter) {
-        let kept = self.0.get_or_insert_default();
-        kept.count_in(&letter);
-        kept.plain.push_front(letter);
+    /// The next message, for whoever has to know whether there is room for it.
+    pub(crate) fn next(&self) -> Option<&Letter> {
+        let kept = self.0.as_ref()?;
+        let ranked = || kept.ranked.as_ref().and_then(|ranked| ranked.next());
+        kept.plain.front().or_else(ranked)
     }
 
     /// Takes the next message.
     pub(crate) fn pop(&mut self) -> Option<Letter> {
         let kept = self.0.as_mut()?;
-        // With priorities only what was put back is in the plain queue.
+        // With priorities only what is owed is in the plain queue.
         let letter = match &mut kept.ranked {
             Some(ranked) => kept.plain.pop_front().or_else(|| ranked.pop()),
             None => kept.plain.pop_front(),
@@ -220,14 +220,25 @@ impl Ranked {
         &mut self.queues[at].1
     }
 
+    fn next(&self) -> Option<&Letter> {
+        self.next_at().and_then(|(at, _)| self.queues[at].1.front())
+    }
+
     fn pop(&mut self) -> Option<Letter> {
+        let (at, left) = self.next_at()?;
+        self.turn = Some((self.queues[at].0, left - 1));
+        self.queues[at].1.pop_front()
+    }
+
+    /// The queue that sends next, and how many it may send, this one included.
+    fn next_at(&self) -> Option<(usize, u32)> {
         let filled = |at: &usize| !self.queues[*at].1.is_empty();
         let first = (0..self.queues.len()).find(filled)?;
         let current = self.turn.and_then(|(p, left)| {
             let at = self.queues.iter().position(|(q, _)| *q == p)?;
             (filled(&at)).then_some((at, left))
         });
-        let (at, left) = match current {
+        Some(match current {
             Some((at, left)) if left > 0 => (at, left),
             // Its turn is over: the next one that has something, after the last one the first again.
             Some((at, _)) => {
@@ -235,9 +246,7 @@ impl Ranked {
                 (next, self.queues[next].0.saturating_mul(TURN).max(1))
             }
             None => (first, self.queues[first].0.saturating_mul(TURN).max(1)),
-        };
-        self.turn = Some((self.queues[at].0, left - 1));
-        self.queues[at].1.pop_front()
+        })
     }
 }
 
@@ -283,8 +292,7 @@ mod tests {
         assert!(mailbox.has_qos0());
         assert_eq!(mailbox.push(letter("t", "3", 1), &rules), Pushed::Displaced);
         assert!(!mailbox.has_qos0());
-        let first = mailbox.pop().unwrap();
-        mailbox.push_front(first);
+        assert_eq!(mailbox.next().map(|l| l.message.payload().to_vec()), Some(b"2".to_vec()));
         assert_eq!((mailbox.len(), all(&mut mailbox)), (2, vec!["2".into(), "3".into()]));
         assert!(mailbox.is_empty() && mailbox.dropped() == 1);
     }
@@ -321,6 +329,20 @@ mod tests {
         let order = all(&mut mailbox).concat();
         let expected = format!("{}{}o{}{}o", "h".repeat(20), "l".repeat(10), "h".repeat(10), "l".repeat(2));
         assert!(order.starts_with(&expected), "{order}");
+    }
+
+    #[test]
+    fn what_is_only_looked_at_keeps_its_turn_its_priority_and_its_limit() {
+        let priorities = vec![("high".to_owned(), 2), ("low".to_owned(), 1)];
+        let rules = MailboxRules { len_max: 1, priorities, ..MailboxRules::default() };
+        let mut mailbox = Mailbox::default();
+        for n in 0..20 {
+            mailbox.push(letter("low", &n.to_string(), 1), &rules);
+            assert_eq!((mailbox.next().is_some(), mailbox.len()), (true, 1));
+        }
+        mailbox.push(letter("high", "h", 1), &rules);
+        assert_eq!(mailbox.next().map(|l| l.message.payload().to_vec()), Some(b"h".to_vec()));
+        assert_eq!(all(&mut mailbox), ["h", "19"]);
     }
 
     #[test]

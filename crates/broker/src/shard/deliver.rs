@@ -184,7 +184,7 @@ impl Shard {
             if out.len() > OUTPUT_HIGH_BYTES || out.closing().is_some() {
                 return;
             }
-            let Some(letter) = client.mailbox.pop() else {
+            let Some(next) = client.mailbox.next() else {
                 client.mailbox.shrink();
                 if client.mailbox.replays().is_empty() || !session.has_room() || !self.fetch_replay(slot, fx)
                 {
@@ -192,24 +192,18 @@ impl Shard {
                 }
                 continue;
             };
-            let options = letter.options();
+            let options = next.options();
             if options.qos > 0 && !session.has_room() {
-                client.mailbox.push_front(letter);
                 return;
             }
+            let Some(letter) = client.mailbox.pop() else { return };
             let ids = [options.identifier];
             let how = delivery(options, &ids);
             let mut copies = Copies::of(letter.message.clone());
-            match session.deliver(&letter.message.view(), &mut copies, &how, epoch, fx.out(conn)) {
-                Delivered::NoRoom => {
-                    client.mailbox.push_front(letter);
-                    return;
-                }
-                delivered => {
-                    client.info.counts.messages_out += 1;
-                    count_delivered(&mut self.stats, delivered, options.qos);
-                }
-            }
+            let delivered = session.deliver(&letter.message.view(), &mut copies, &how, epoch, fx.out(conn));
+            debug_assert!(delivered != Delivered::NoRoom, "room was looked for");
+            client.info.counts.messages_out += 1;
+            count_delivered(&mut self.stats, delivered, options.qos);
         }
     }
 

@@ -177,5 +177,20 @@ pub fn lists() -> Vec<(Rules, Vec<Op>)> {
                 Op::Answer { at: b, nth: 0 },
             ],
         ),
+        // A queue of priorities that is looked at while the window is full.
+        (
+            Rules { inflight_max: 1, queue_max: 1, priorities: &[("t", 2), ("voice", 1)], ..rules },
+            vec![
+                Op::Connect { at: a, id: "a", how: V5 },
+                Op::Subscribe { at: a, filter: "#", how: want(1) },
+                publish(a, "voice", 1, QOS1),
+                publish(a, "voice", 1, QOS1),
+                Op::Subscribe { at: a, filter: "t", how: Wanted { handling: 2, ..want(1) } },
+                publish(a, "voice", 1, QOS1),
+                publish(a, "t", 1, QOS1),
+                Op::Answer { at: a, nth: 0 },
+                Op::Answer { at: a, nth: 0 },
+            ],
+        ),
     ]
 }

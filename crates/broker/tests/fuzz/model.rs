@@ -6,12 +6,14 @@ mod deliver;
 mod filter;
 mod letter;
 mod packets;
+mod queue;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::op::{Hello, Op, Rules, Wanted};
 use filter::{Filter, matches};
 use letter::{Letter, Message};
+use queue::Queue;
 
 pub use letter::publish_line;
 
@@ -93,7 +95,7 @@ struct Session {
     subscriptions: Vec<(Filter, Wanted)>,
     window: Vec<Flying>,
     last_id: u16,
-    queue: VecDeque<Letter>,
+    queue: Queue,
     replays: VecDeque<Replay>,
     /// QoS 2 identifiers without PUBREL, and when they came.
     received: Vec<(u16, u64)>,
@@ -300,7 +302,7 @@ impl Model {
         }
         // [MQTT-4.8.2-5]: what a group gave it goes to another member, unless it may have it already.
         let flying = session.window.iter().filter(|f| f.letter.qos == 1).map(|f| &f.letter);
-        let waiting = session.queue.iter().filter(|l| l.qos > 0);
+        let waiting = session.queue.all().into_iter().filter(|l| l.qos > 0);
         let owed: Vec<Letter> = flying.chain(waiting).cloned().collect();
         for letter in owed {
             let own = session.subscriptions.iter().map(|(filter, _)| filter);

@@ -135,6 +135,10 @@ pub struct Rules {
     pub session_expiry: u32,
     /// The mountpoint of each program, wherever it connects; `%c` stands for the client id.
     pub mounts: [&'static str; 2],
+    /// Topics that go before others, the greater number the earlier. Empty: all alike.
+    pub priorities: &'static [(&'static str, u8)],
+    /// Topics without a number go before those, not after them.
+    pub others_first: bool,
 }
 
 impl Default for Rules {
@@ -151,6 +155,8 @@ impl Default for Rules {
             shared_ack: false,
             session_expiry: 5,
             mounts: ["", ""],
+            priorities: &[],
+            others_first: true,
         }
     }
 }
@@ -173,6 +179,8 @@ impl Rules {
                 1 => [random.one(&MOUNTS); 2],
                 _ => ["", ""],
             },
+            priorities: if random.below(3) == 0 { random.one(&PRIORITIES) } else { &[] },
+            others_first: random.below(2) == 0,
         }
     }
 }
@@ -183,6 +191,9 @@ pub const FILTERS: [&str; 9] = ["t", "t/under", "voice", "$SYS/w", "#", "t/#", "
 pub const SHARED: [&str; 2] = ["$share/g/t", "$share/g/#"];
 /// One of them is no longer than another, one begins like another, and one makes other topics of topics.
 pub const MOUNTS: [&str; 6] = ["", "m/", "%c/", "m/n/", "t/", "mm"];
+
+pub const PRIORITIES: [&[(&str, u8)]; 4] =
+    [&[("t", 1)], &[("t", 2), ("voice", 1)], &[("voice", 255), ("t/under", 1)], &[("m/t", 1), ("t", 1)]];
 
 impl Op {
     pub fn any(random: &mut Random) -> Op {

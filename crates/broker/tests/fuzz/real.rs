@@ -11,7 +11,7 @@ use std::time::Duration;
 use broker::access::Everybody;
 use broker::retained::{Limits, Retained};
 use broker::routes::{Interest, Place};
-use broker::settings::MailboxRules;
+use broker::settings::{DefaultPriority, MailboxRules};
 use broker::{ConnId, ConnInfo, Settings, Shard, ShardConfig, Zone};
 use mqtt::codec::{PACKET_BYTES_MAX, frame};
 use mqtt::packet::{AckKind, Connect};
@@ -48,7 +48,11 @@ impl Real {
             mailbox: MailboxRules {
                 len_max: rules.queue_max,
                 store_qos0: rules.store_qos0,
-                ..MailboxRules::default()
+                priorities: rules.priorities.iter().map(|(topic, n)| ((*topic).to_owned(), *n)).collect(),
+                default_priority: match rules.others_first {
+                    true => DefaultPriority::Highest,
+                    false => DefaultPriority::Lowest,
+                },
             },
             awaiting_rel_max: rules.awaiting_rel_max,
             topic_alias_max: rules.alias_max,

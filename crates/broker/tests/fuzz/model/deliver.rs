@@ -38,6 +38,9 @@ impl Model {
             let Some(line) = &session.line else { return };
             let has_room = session.window.len() < line.room;
             let Some(letter) = session.queue.front() else {
+                if session.replays.is_empty() {
+                    session.queue.rest();
+                }
                 if !has_room || !self.fetch_replay(id) {
                     return;
                 }
@@ -70,7 +73,7 @@ impl Model {
             let any = !found.is_empty();
             for message in found {
                 // [MQTT-3.3.1-8]: the retain flag is set.
-                session.queue.push_back(Letter::new(message, &replay.how, true, &rules));
+                session.queue.push_owed(Letter::new(message, &replay.how, true, &rules), &rules);
             }
             if any {
                 return true;
@@ -106,8 +109,8 @@ impl Model {
         let session = self.session(id);
         if let Some(line) = &session.line {
             let goes = match letter.qos {
-                0 => !session.queue.iter().any(|l| l.qos == 0),
-                _ => session.queue.is_empty() && session.window.len() < line.room,
+                0 => !session.queue.has_qos0(),
+                _ => session.queue.len() == 0 && session.window.len() < line.room,
             };
             if goes {
                 return self.send(id, letter);
@@ -116,10 +119,7 @@ impl Model {
         if letter.qos == 0 && !rules.store_qos0 {
             return;
         }
-        session.queue.push_back(letter);
-        if rules.queue_max > 0 && session.queue.len() > rules.queue_max {
-            session.queue.pop_front();
-        }
+        session.queue.push(letter, &rules);
     }
 
     /// Gives a message to everybody but `from`, and to a member of each group. Says whether anybody wants it.
