@@ -60,7 +60,9 @@ fn tagged() -> BTreeMap<Statement, BTreeSet<String>> {
                 comment.push('\n');
                 continue;
             }
-            if let Some(rest) = line.strip_prefix("pub ").unwrap_or(line).strip_prefix("fn ") {
+            if let Some((before, rest)) = line.split_once("fn ")
+                && (before.is_empty() || before.starts_with("pub"))
+            {
                 function = rest.split(['(', '<']).next().unwrap_or_default().to_owned();
             }
             if !line.starts_with("#[") {

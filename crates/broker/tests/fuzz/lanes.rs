@@ -4,7 +4,7 @@
 //! in the same way.
 
 use broker::routes::{Change, GroupCount, Place};
-use broker::{Stamp, told_client};
+use broker::told_client;
 use cluster::Now;
 use cluster::bus::lane::{KIND_MIN, Lane, LaneError, Limits, Sink};
 
@@ -74,12 +74,12 @@ fn stream_of(epoch: u64, frames: &[Vec<u8>]) -> Vec<u8> {
 fn recorded() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let (mut here, mut there) = (Real::new(&Rules::default(), 1), Real::new(&Rules::default(), 2));
     for filter in ["t", "t/under"] {
-        here.driver.interest.apply(&Change::Add { place: PEER, filter: filter.into() });
+        here.machines[0].driver.interest.apply(&Change::Add { place: PEER, filter: filter.into() });
     }
     let count = GroupCount { members: 2, online: 2 };
-    here.driver.interest.apply(&Change::Members { place: PEER, key: "$share/g/t".into(), count });
+    here.machines[0].driver.interest.apply(&Change::Members { place: PEER, key: "$share/g/t".into(), count });
     for node in [&mut here, &mut there] {
-        node.driver.interest.apply(&Change::NodeKey { place: PEER, key: 7 });
+        node.machines[0].driver.interest.apply(&Change::NodeKey { place: PEER, key: 7 });
     }
     here.step(&Op::Connect { at: 0, id: "a", how: KEPT }, "");
     here.step(&Op::Subscribe { at: 0, filter: "#", how: Wanted { qos: 2, ..Wanted::default() } }, "");
@@ -88,7 +88,7 @@ fn recorded() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         here.step(&Op::Publish { at: 0, topic: "t", packet_id: 1, how }, "payload");
         here.step(&Op::Publish { at: 0, topic: "t/under", packet_id: 2, how }, "payload");
     }
-    there.shard.peer_claim(PEER, &"a".into(), Stamp { time: 1, node: 1 }, there.now(), &mut there.driver);
+    there.claimed(PEER, "a");
     there.step(&Op::Wait { ms: 10 }, "");
     there.step(&Op::Connect { at: 0, id: "a", how: KEPT }, "");
     let mut words = Vec::new();
@@ -96,18 +96,23 @@ fn recorded() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         for node in [&mut here, &mut there] {
             node.step(&Op::Wait { ms: 50 }, "");
         }
-        let (from_here, from_there) =
-            (std::mem::take(&mut here.driver.told), std::mem::take(&mut there.driver.told));
+        let (from_here, from_there) = (
+            std::mem::take(&mut here.machines[0].driver.told),
+            std::mem::take(&mut there.machines[0].driver.told),
+        );
         for (_, bytes) in from_there {
-            here.shard.told(PEER, &bytes, here.now(), &mut here.driver);
+            here.told(PEER, &bytes);
             words.push(bytes);
         }
         for (_, bytes) in from_here {
-            there.shard.told(PEER, &bytes, there.now(), &mut there.driver);
+            there.told(PEER, &bytes);
             words.push(bytes);
         }
     }
-    let frames = here.driver.frames.into_iter().map(|(_, frame)| frame).collect::<Vec<_>>();
+    let frames = std::mem::take(&mut here.machines[0].driver.frames)
+        .into_iter()
+        .map(|(_, frame)| frame)
+        .collect::<Vec<_>>();
     assert!(frames.len() >= 6 && words.len() >= 4, "{} frames, {} words", frames.len(), words.len());
     (frames, words)
 }
@@ -136,7 +141,7 @@ fn change(random: &mut Random, sample: &[u8]) -> Vec<u8> {
 /// A node with a client of each version that wants everything, and one that is away.
 fn node() -> Real {
     let mut node = Real::new(&Rules { queue_max: 5, ..Rules::default() }, 3);
-    node.driver.interest.apply(&Change::NodeKey { place: PEER, key: 7 });
+    node.machines[0].driver.interest.apply(&Change::NodeKey { place: PEER, key: 7 });
     for (at, id, how) in [(0, "a", KEPT), (1, "b", Hello { v5: false, expiry: 0, ..KEPT })] {
         node.step(&Op::Connect { at, id, how }, "");
         for filter in ["#", "$SYS/+", "$share/g/t"] {
@@ -150,10 +155,10 @@ fn node() -> Real {
 /// same, and what it gets are packets.
 fn must_come(whole: &[u8], kept: &[u8]) {
     let mut node = Real::new(&Rules { queue_max: 5, ..Rules::default() }, 4);
-    node.driver.interest.apply(&Change::NodeKey { place: PEER, key: 7 });
-    node.shard.peer_claim(PEER, &"a".into(), Stamp { time: 1, node: 1 }, node.now(), &mut node.driver);
+    node.machines[0].driver.interest.apply(&Change::NodeKey { place: PEER, key: 7 });
+    node.claimed(PEER, "a");
     node.step(&Op::Connect { at: 0, id: "a", how: KEPT }, "");
-    let (_, asked) = node.driver.told.pop().unwrap();
+    let (_, asked) = node.machines[0].driver.told.pop().unwrap();
     // The client id, the number of the question, the kind of answer, and that there is one.
     let (head, length) = (4, 14);
     assert_eq!(asked[..head], whole[..head]);
@@ -161,7 +166,7 @@ fn must_come(whole: &[u8], kept: &[u8]) {
     word[head..head + 8].copy_from_slice(&asked[head..head + 8]);
     word.extend_from_slice(&(kept.len() as u32).to_be_bytes());
     word.extend_from_slice(kept);
-    node.shard.told(PEER, &word, node.now(), &mut node.driver);
+    node.told(PEER, &word);
     node.step(&Op::Connect { at: 1, id: "b", how: KEPT }, "");
     assert!(node.shown().iter().any(|s| s.id == "a" && s.connected), "it has waited for nothing else");
     for nth in 0..6 {
@@ -180,7 +185,7 @@ fn must_stand(bytes: &[u8], piece: usize, node: &mut Real) {
     assert!(lane.unfinished() <= LIMITS.frame_bytes_max + 4, "{}", lane.unfinished());
     assert!(lane.backlog() == 0 && lane.to_write().len() <= 64, "{}", lane.to_write().len());
     for frame in &frames.0 {
-        node.shard.forwarded(PEER, frame, &mut node.driver);
+        node.forwarded(PEER, frame);
         // Looks whether what the clients got are packets.
         node.take_out();
     }
@@ -264,14 +269,14 @@ fn data_lanes_stand_whatever_a_peer_sends() {
                 let word = change(random, &words[word]);
                 // Whoever finds the client's home on this node, and the client itself.
                 let _ = told_client(&word);
-                node.shard.told(PEER, &word, node.now(), &mut node.driver);
+                node.told(PEER, &word);
                 node.step(&Op::Wait { ms: 40 }, "");
             }
             _ => must_stand(&change(random, &good), 1 + random.below(99), &mut node),
         }
         assert!(node.shown().len() <= 2, "nobody else comes in that way");
-        node.driver.frames.clear();
-        node.driver.told.clear();
+        node.machines[0].driver.frames.clear();
+        node.machines[0].driver.told.clear();
         if random.below(200) == 0 {
             node = self::node();
         }

@@ -1,6 +1,6 @@
 //! What a shard is given by others: by two clients, and by the peers at the end of its data lanes
-//! (`lanes.rs`). Here: lists of operations of two clients, done to the machine of a shard and to a slow, obvious model of it:
-//! each client gets the same packets from both, in the same order, and both hold the same sessions
+//! (`lanes.rs`). Here: lists of operations of two clients, done to the machines of one or two shards and to a slow, obvious
+//! model of the broker: each client gets the same packets from both, in the same order, and both hold the same sessions
 //! afterwards. As a plain test the kept lists and a fixed number of new ones; `make fuzz SECONDS=n` runs
 //! that long. A list that fails is made as short as it goes and printed, to be kept.
 #![allow(clippy::disallowed_types, reason = "the machine has no clock; whoever runs it for a time has one")]
@@ -17,7 +17,7 @@ mod real;
 use harness::{Random, fuzz};
 use model::{Choices, Model};
 use op::{Op, Rules};
-use real::Real;
+use real::{Machine, Real};
 
 /// Worlds that may be true at a time; a list that leaves more open is not followed to its end.
 const WORLDS_MAX: usize = 200;
@@ -65,7 +65,8 @@ fn run(rules: &Rules, ops: &[Op]) -> Result<(), String> {
             }
         }
     }
-    assert!(real.driver.frames.is_empty() && real.driver.told.is_empty(), "there is no other place");
+    let is_alone = |m: &Machine| m.driver.frames.is_empty() && m.driver.told.is_empty();
+    assert!(real.machines.iter().all(is_alone), "there is no other node");
     Ok(())
 }
 
@@ -121,7 +122,9 @@ fn any_list(random: &mut Random, kept: &[(Rules, Vec<Op>)]) -> (Rules, Vec<Op>) 
 #[test]
 fn what_was_kept_holds() {
     for (rules, ops) in kept::lists() {
-        must_hold(&rules, &ops);
+        for shards in [1, 2] {
+            must_hold(&Rules { shards, ..rules }, &ops);
+        }
     }
 }
 

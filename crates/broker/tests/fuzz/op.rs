@@ -139,6 +139,8 @@ pub struct Rules {
     pub priorities: &'static [(&'static str, u8)],
     /// Topics without a number go before those, not after them.
     pub others_first: bool,
+    /// Of the node: 1, or 2 with one client id each.
+    pub shards: usize,
 }
 
 impl Default for Rules {
@@ -157,6 +159,7 @@ impl Default for Rules {
             mounts: ["", ""],
             priorities: &[],
             others_first: true,
+            shards: 1,
         }
     }
 }
@@ -181,6 +184,7 @@ impl Rules {
             },
             priorities: if random.below(3) == 0 { random.one(&PRIORITIES) } else { &[] },
             others_first: random.below(2) == 0,
+            shards: 1 + random.below(2),
         }
     }
 }

@@ -137,8 +137,11 @@ impl Model {
             }
         }
         let mut wanted = !plain.is_empty();
-        for group in self.groups(&message.topic) {
-            wanted |= self.deliver_shared(&group, message, choices);
+        let mut groups = self.groups(&message.topic);
+        while !groups.is_empty() {
+            // A shard comes to those without a member of its own last.
+            let next = if self.rules.shards > 1 { choices.of(groups.len()) } else { 0 };
+            wanted |= self.deliver_shared(&groups.remove(next), message, choices);
         }
         wanted
     }
@@ -194,7 +197,8 @@ impl Model {
         };
         if rules.shared_ack {
             prefer(&|s| s.line.is_some());
-            if message.qos > 0 {
+            // On another shard nobody looks for room.
+            if message.qos > 0 && rules.shards == 1 {
                 prefer(&|s| rules.queue_max == 0 || s.queue.len() < rules.queue_max);
             }
         }
