@@ -354,6 +354,7 @@ impl Shard {
             return;
         }
         let (waiting, next) = (fetching.waiting.take(), fetching.next.take());
+        let id = client.id.clone();
         let kept = kept.and_then(|bytes| {
             let kept = KeptSession::decode(&bytes);
             self.stats.frames_bad += u64::from(kept.is_none());
@@ -364,8 +365,7 @@ impl Shard {
         let kept = kept.filter(|_| {
             if wants_none {
                 self.stats.session_discarded += 1;
-                let id = &self.clients[slot as usize].id;
-                fx.tell(from, id, &Told::Settled.encode(id, request));
+                fx.tell(from, &id, &Told::Settled.encode(&id, request));
             }
             !wants_none
         });
@@ -384,10 +384,8 @@ impl Shard {
         if let Some(ask) = next {
             match self.clients.get_mut(slot as usize).and_then(|c| c.arriving.as_mut()) {
                 Some(arriving) => arriving.next = Some(ask),
-                None => {
-                    let id = self.clients[slot as usize].id.clone();
-                    self.asked(&id, ask, now, fx);
-                }
+                // It may have ended with its first answer.
+                None => self.asked(&id, ask, now, fx),
             }
         }
     }

@@ -1,8 +1,10 @@
 use std::time::Duration;
 
+use cluster::Stamp;
 use mqtt::{Now, Reason, Version};
 
 use super::world::{Hello, KEPT, V5, World};
+use crate::kept::Told;
 use crate::routes::Place;
 use crate::{Cause, Extent, Wait};
 
@@ -83,6 +85,23 @@ fn a_suback_that_is_too_large_ends_a_session_that_ends_with_its_connection() {
         assert_eq!(world.closed(c), Some(Cause::Refused(Reason::PacketTooLarge)));
         assert_eq!(world.machines[0].shard.gauges().sessions, 0);
     }
+}
+
+/// [MQTT-3.1.2-24]
+#[test]
+fn a_session_that_comes_and_ends_with_the_connack_is_answered_for_to_the_next_node_that_asks() {
+    let mut world = World::new(3, 1);
+    let before = world.connect(2, "x", KEPT);
+    world.lose(before);
+    world.connect_only(0, "x", KEPT);
+    let ask = Told::Ask { fresh: false, stamp: Stamp { time: u64::MAX, node: 1 } };
+    let m = &mut world.machines[0];
+    m.shard.told(Place::peer(1), &ask.encode("x", 77), Now(world.now), &mut m.driver);
+    // It takes no CONNACK, and its session ends with it.
+    let deaf = world.connect_only(0, "x", Hello { clean: false, packet_max: 4, ..V5 });
+    world.settle();
+    assert_eq!(world.closed(deaf), Some(Cause::Refused(Reason::PacketTooLarge)));
+    assert_eq!(world.machines[0].shard.gauges().sessions, 0);
 }
 
 /// [MQTT-3.1.2-23] [MQTT-4.1.0-2], [MQTT-4.1.0-1] (3.1.1) [MQTT-4.1.0-2] (3.1.1)
