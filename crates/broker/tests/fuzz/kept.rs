@@ -15,6 +15,7 @@ const V5: Hello = Hello {
 const V3: Hello = Hello { v5: false, expiry: 0, ..V5 };
 const QOS1: Sent =
     Sent { qos: 1, retain: false, dup: false, empty: false, expiry: None, alias: 0, nameless: false };
+const QOS0: Sent = Sent { qos: 0, ..QOS1 };
 const QOS2: Sent = Sent { qos: 2, ..QOS1 };
 
 fn want(qos: u8) -> Wanted {
@@ -140,7 +141,7 @@ pub fn lists() -> Vec<(Rules, Vec<Op>)> {
                 publish(a, "t/under", 1, Sent { qos: 2, alias: 1, nameless: true, dup: true, ..QOS1 }),
                 Op::Lose { at: a },
                 Op::Connect { at: a, id: "a", how: Hello { alias_max: 1, ..V5 } },
-                publish(a, "voice", 3, Sent { qos: 0, ..QOS1 }),
+                publish(a, "voice", 3, QOS0),
                 publish(a, "voice", 3, Sent { qos: 0, alias: 1, nameless: true, ..QOS1 }),
             ],
         ),
@@ -191,6 +192,22 @@ pub fn lists() -> Vec<(Rules, Vec<Op>)> {
                 Op::Answer { at: a, nth: 0 },
                 Op::Answer { at: a, nth: 0 },
             ],
+        ),
+        // More than a turn of the greater priority waits.
+        (
+            Rules { queue_max: 0, priorities: &[("t", 1)], others_first: false, ..rules },
+            [
+                vec![
+                    Op::Connect { at: a, id: "a", how: V5 },
+                    Op::Subscribe { at: a, filter: "#", how: want(1) },
+                    Op::Lose { at: a },
+                    Op::Connect { at: b, id: "b", how: V5 },
+                    publish(b, "voice", 1, QOS0),
+                ],
+                vec![publish(b, "t", 1, QOS0); 12],
+                vec![publish(b, "voice", 1, QOS0), Op::Connect { at: a, id: "a", how: V3 }],
+            ]
+            .concat(),
         ),
     ]
 }
