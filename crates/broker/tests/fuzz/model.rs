@@ -112,19 +112,38 @@ pub struct Shown {
     pub awaiting_rel: usize,
 }
 
+/// A message on its way to the other shard.
+#[derive(Clone, Debug, PartialEq)]
+struct Parcel {
+    message: Message,
+    /// For whoever has subscribed there when it comes; otherwise for the groups alone.
+    is_for_all: bool,
+    /// Those of which the member there was chosen.
+    groups: Vec<Filter>,
+}
+
 #[derive(Clone, PartialEq)]
 pub struct Model {
     rules: Rules,
     now: u64,
     sessions: BTreeMap<&'static str, Session>,
     retained: BTreeMap<String, Message>,
+    /// What each shard has for the other one.
+    wires: [VecDeque<Parcel>; 2],
     /// What each program has got in this step.
     pub out: [Vec<String>; 2],
 }
 
 impl Model {
     pub fn new(rules: Rules, now: u64) -> Model {
-        Model { rules, now, sessions: BTreeMap::new(), retained: BTreeMap::new(), out: Default::default() }
+        Model {
+            rules,
+            now,
+            sessions: BTreeMap::new(),
+            retained: BTreeMap::new(),
+            wires: Default::default(),
+            out: Default::default(),
+        }
     }
 
     pub fn shown(&self) -> Vec<Shown> {
@@ -146,6 +165,7 @@ impl Model {
         match *op {
             Op::Connect { at, id, how } => self.connect(at, id, how, choices),
             Op::Wait { ms } => self.pass(ms, choices),
+            Op::Hand { from } => self.hand(from),
             Op::ConnectAgain { at }
             | Op::Subscribe { at, .. }
             | Op::Unsubscribe { at, .. }
@@ -310,7 +330,13 @@ impl Model {
             let (groups, plain): (Vec<&Filter>, Vec<&Filter>) = own.partition(|filter| filter.is_shared);
             if plain.is_empty() && !groups.is_empty() {
                 let group = groups[choices.of(groups.len())];
-                self.deliver_shared(group, &letter.message, choices);
+                match self.member(group, &letter.message, choices) {
+                    Some((to, _)) if self.is_far(id, to) => {
+                        self.send_away(id, &letter.message, false, vec![group.clone()]);
+                    }
+                    Some((to, how)) => self.deliver_shared(to, &how, &letter.message),
+                    None => {}
+                }
             }
         }
     }

@@ -64,6 +64,10 @@ pub enum Op {
     Wait {
         ms: u64,
     },
+    /// What that shard has for the other one arrives there.
+    Hand {
+        from: usize,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -141,6 +145,8 @@ pub struct Rules {
     pub others_first: bool,
     /// Of the node: 1, or 2 with one client id each.
     pub shards: usize,
+    /// What one shard has for the other waits for `Op::Hand`.
+    pub is_late: bool,
 }
 
 impl Default for Rules {
@@ -160,6 +166,7 @@ impl Default for Rules {
             priorities: &[],
             others_first: true,
             shards: 1,
+            is_late: false,
         }
     }
 }
@@ -185,6 +192,7 @@ impl Rules {
             priorities: if random.below(3) == 0 { random.one(&PRIORITIES) } else { &[] },
             others_first: random.below(2) == 0,
             shards: 1 + random.below(2),
+            is_late: random.below(3) == 0,
         }
     }
 }
@@ -202,7 +210,7 @@ pub const PRIORITIES: [&[(&str, u8)]; 4] =
 impl Op {
     pub fn any(random: &mut Random) -> Op {
         let at = random.below(2);
-        match random.below(32) {
+        match random.below(34) {
             0..4 => Op::Connect { at, id: random.one(&IDS), how: Hello::any(random) },
             4..8 => {
                 let is_shared = random.below(3) == 0;
@@ -239,6 +247,7 @@ impl Op {
                 1 => Op::ConnectAgain { at },
                 _ => Op::Lose { at },
             },
+            31 | 32 => Op::Hand { from: random.below(2) },
             _ => Op::Wait { ms: random.one(&[1, 700, 1_100, 2_300, 6_000]) },
         }
     }

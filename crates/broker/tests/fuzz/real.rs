@@ -37,6 +37,7 @@ pub struct Real {
     /// The client id `b` is at home on the last one.
     pub machines: Vec<Machine>,
     node: Rc<RefCell<Node>>,
+    is_late: bool,
     /// Each program's listener has one.
     zones: [Arc<Zone>; 2],
     /// Each program's connection, and on which shard it is.
@@ -87,6 +88,7 @@ impl Real {
         Real {
             machines: (0..rules.shards).map(machine).collect(),
             node,
+            is_late: rules.is_late,
             zones: rules.mounts.map(|mount| Arc::new(zone(mount))),
             lines: [None; 2],
             conns: 0,
@@ -124,6 +126,7 @@ impl Real {
                 }
             }
             Op::Wait { ms } => self.wait(ms),
+            Op::Hand { from } => drop(self.hand(from)),
             Op::ConnectAgain { at }
             | Op::Subscribe { at, .. }
             | Op::Unsubscribe { at, .. }
@@ -161,15 +164,21 @@ impl Real {
                     shard.routes_in(ticket, now, driver);
                     moved = true;
                 }
-                let is_here = |(place, _): &mut (Place, Vec<u8>)| !place.is_peer();
-                let frames: Vec<_> = driver.frames.extract_if(.., is_here).collect();
-                for (place, frame) in frames {
-                    let Machine { shard, driver } = &mut self.machines[usize::from(place.number())];
-                    shard.forwarded(Place::shard(n as u16), &frame, driver);
-                    moved = true;
-                }
+                moved |= !self.is_late && self.hand(n);
             }
         }
+    }
+
+    /// Hands on what one shard has for another. Says whether there was something.
+    fn hand(&mut self, from: usize) -> bool {
+        let Some(machine) = self.machines.get_mut(from) else { return false };
+        let is_here = |(place, _): &mut (Place, Vec<u8>)| !place.is_peer();
+        let frames: Vec<_> = machine.driver.frames.extract_if(.., is_here).collect();
+        for (place, frame) in &frames {
+            let Machine { shard, driver } = &mut self.machines[usize::from(place.number())];
+            shard.forwarded(Place::shard(from as u16), frame, driver);
+        }
+        !frames.is_empty()
     }
 
     /// A frame from a peer.

@@ -2,8 +2,8 @@
 
 use super::filter::{Filter, matches};
 use super::letter::{Letter, Message, publish};
-use super::{Choices, Flying, Model, Session};
-use crate::op::Wanted;
+use super::{Choices, Flying, Model, Parcel, Session};
+use crate::op::{IDS, Wanted};
 
 impl Model {
     /// What an earlier connection left, as far as there is room. [MQTT-4.4.0-1]
@@ -132,18 +132,56 @@ impl Model {
         }
         let plain = self.plain(&message.topic);
         for (id, how) in &plain {
-            if Some(*id) != from {
+            if Some(*id) != from && !self.is_far(message.publisher, id) {
                 self.deliver_plain(id, how, message);
             }
         }
+        let (mut groups, mut far) = (self.groups(&message.topic), Vec::new());
         let mut wanted = !plain.is_empty();
-        let mut groups = self.groups(&message.topic);
         while !groups.is_empty() {
             // A shard comes to those without a member of its own last.
             let next = if self.rules.shards > 1 { choices.of(groups.len()) } else { 0 };
-            wanted |= self.deliver_shared(&groups.remove(next), message, choices);
+            let group = groups.remove(next);
+            if let Some((id, how)) = self.member(&group, message, choices) {
+                wanted = true;
+                match self.is_far(message.publisher, id) {
+                    true => far.push(group),
+                    false => self.deliver_shared(id, &how, message),
+                }
+            }
+        }
+        if !far.is_empty() || plain.iter().any(|(id, _)| self.is_far(message.publisher, id)) {
+            self.send_away(message.publisher, message, true, far);
         }
         wanted
+    }
+
+    /// Whether a message waits for `Op::Hand` on its way from the home of one client to that of another.
+    pub(super) fn is_far(&self, from: &str, to: &str) -> bool {
+        self.rules.shards > 1 && self.rules.is_late && from != to
+    }
+
+    pub(super) fn send_away(&mut self, from: &str, message: &Message, is_for_all: bool, groups: Vec<Filter>) {
+        let parcel = Parcel { message: message.clone(), is_for_all, groups };
+        self.wires[IDS.iter().position(|id| *id == from).unwrap_or(0)].push_back(parcel);
+    }
+
+    /// What was on its way from there goes to those who want it now.
+    pub(super) fn hand(&mut self, from: usize) {
+        let to = IDS[1 - from];
+        while let Some(Parcel { message, is_for_all, groups }) = self.wires[from].pop_front() {
+            for (id, how) in self.plain(&message.topic) {
+                if is_for_all && id == to {
+                    self.deliver_plain(id, &how, &message);
+                }
+            }
+            for group in groups {
+                let member = self.members(&group).into_iter().find(|(id, _)| *id == to);
+                if let Some((id, how)) = member {
+                    self.deliver_shared(id, &how, &message);
+                }
+            }
+        }
     }
 
     /// Who has subscribed a topic, in the order of filters.
@@ -179,17 +217,20 @@ impl Model {
         self.deliver(id, Letter::new(message.clone(), how, retain, &self.rules));
     }
 
-    /// To any one of the members [MQTT-4.8.2-4]; where it has to be one that is connected and has room, to one of those.
-    pub(super) fn deliver_shared(
-        &mut self,
-        shared: &Filter,
+    fn members(&self, group: &Filter) -> Vec<(&'static str, Wanted)> {
+        let how_of = |s: &Session| s.subscriptions.iter().find(|(f, _)| f == group).map(|(_, how)| *how);
+        self.sessions.iter().filter_map(|(id, s)| Some((*id, how_of(s)?))).collect()
+    }
+
+    /// Any one of the members [MQTT-4.8.2-4]; where it has to be one that is connected and has room, one of those.
+    pub(super) fn member(
+        &self,
+        group: &Filter,
         message: &Message,
         choices: &mut Choices,
-    ) -> bool {
+    ) -> Option<(&'static str, Wanted)> {
         let rules = self.rules;
-        let how_of = |s: &Session| s.subscriptions.iter().find(|(f, _)| f == shared).map(|(_, how)| *how);
-        let members = self.sessions.iter().filter_map(|(id, s)| Some((*id, how_of(s)?)));
-        let mut members: Vec<(&'static str, Wanted)> = members.collect();
+        let mut members = self.members(group);
         let mut prefer = |is_better: &dyn Fn(&Session) -> bool| {
             if members.iter().any(|(id, _)| is_better(&self.sessions[id])) {
                 members.retain(|(id, _)| is_better(&self.sessions[id]));
@@ -202,12 +243,11 @@ impl Model {
                 prefer(&|s| rules.queue_max == 0 || s.queue.len() < rules.queue_max);
             }
         }
-        if members.is_empty() {
-            return false;
-        }
-        let (id, how) = members[choices.of(members.len())];
+        (!members.is_empty()).then(|| members[choices.of(members.len())])
+    }
+
+    pub(super) fn deliver_shared(&mut self, id: &'static str, how: &Wanted, message: &Message) {
         let retain = how.retain_as_published && message.retain;
-        self.deliver(id, Letter::new(message.clone(), &how, retain, &rules));
-        true
+        self.deliver(id, Letter::new(message.clone(), how, retain, &self.rules));
     }
 }

@@ -17,7 +17,7 @@ impl Model {
             line.heard = now;
         }
         match *op {
-            Op::Connect { .. } | Op::Wait { .. } | Op::Answer { .. } => {}
+            Op::Connect { .. } | Op::Wait { .. } | Op::Hand { .. } | Op::Answer { .. } => {}
             // [MQTT-3.1.0-2]
             Op::ConnectAgain { .. } => {
                 self.close(id, "protocol_error", "Refused(ProtocolError)", choices);

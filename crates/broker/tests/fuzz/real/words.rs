@@ -105,9 +105,12 @@ pub(super) fn encoded(op: &Op, version: Version, payload: &str) -> Vec<u8> {
             let reason = Reason::from_code(reason).unwrap();
             Disconnect { reason, properties: Properties::trusted(&list) }.encode(version, &mut bytes);
         }
-        Op::Connect { .. } | Op::Answer { .. } | Op::Lose { .. } | Op::Malformed { .. } | Op::Wait { .. } => {
-            panic!("{op:?} is no packet")
-        }
+        Op::Connect { .. }
+        | Op::Answer { .. }
+        | Op::Lose { .. }
+        | Op::Malformed { .. }
+        | Op::Wait { .. }
+        | Op::Hand { .. } => panic!("{op:?} is no packet"),
     }
     bytes
 }
