@@ -157,7 +157,9 @@ impl Real {
         while std::mem::take(&mut moved) {
             for n in 0..self.machines.len() {
                 for change in std::mem::take(&mut self.machines[n].driver.wishes) {
-                    self.machines.iter_mut().for_each(|m| m.driver.interest.apply(&change));
+                    // A shard passes over what is said of itself: that it has changed must not be noticed by it.
+                    let others = self.machines.iter_mut().enumerate().filter(|(other, _)| *other != n);
+                    others.for_each(|(_, m)| m.driver.interest.apply(&change));
                 }
                 let Machine { shard, driver } = &mut self.machines[n];
                 for ticket in std::mem::take(&mut driver.tickets) {
