@@ -41,8 +41,16 @@ fn configurations() {
     fuzz("configurations", 200, |random| {
         let mut conf = Vec::new();
         for _ in 0..random.below(20) {
-            let line = lines[random.below(lines.len())].trim_start_matches(['#', ' ']);
-            conf.extend(if random.below(3) == 0 { change(random, line.as_bytes()) } else { line.into() });
+            let mut any = || lines[random.below(lines.len())].trim_start_matches(['#', ' ']);
+            let (line, other) = (any(), any());
+            let (key, _) = line.split_once('=').unwrap();
+            let (_, value) = other.split_once('=').unwrap();
+            conf.extend(match random.below(6) {
+                0 | 1 => change(random, line.as_bytes()),
+                // What is meant for something else.
+                2 => format!("{key}={value}").into_bytes(),
+                _ => line.into(),
+            });
             conf.push(b'\n');
         }
         std::fs::write(etc.join("emqx.conf"), &conf).unwrap();
