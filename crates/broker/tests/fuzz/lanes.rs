@@ -15,6 +15,7 @@ use crate::real::Real;
 /// As those of a shard, and small, so that a frame can be too long.
 const LIMITS: Limits = Limits { buffer_bytes_max: 4096, frame_bytes_max: 2048 };
 const PEER: Place = Place::peer(0);
+const OTHER: Place = Place::peer(1);
 const KEPT: Hello = Hello {
     v5: true,
     clean: false,
@@ -25,6 +26,8 @@ const KEPT: Hello = Hello {
     packet_max: 0,
     will: None,
 };
+/// It does not even take the CONNACK, and its session ends with it.
+const DEAF: Hello = Hello { expiry: 0, packet_max: 4, ..KEPT };
 
 /// The frames that came.
 #[derive(Default, PartialEq, Debug)]
@@ -152,13 +155,19 @@ fn node() -> Real {
 }
 
 /// A session that comes from a peer, with any bytes in place of what it kept: the client is served all the
-/// same, and what it gets are packets.
-fn must_come(whole: &[u8], kept: &[u8]) {
+/// same, and what it gets are packets. Where `ask` is given another node wants the session meanwhile, and the
+/// client comes again.
+fn must_come(whole: &[u8], kept: &[u8], how: Hello, ask: Option<&[u8]>) {
     let mut node = Real::new(&Rules { queue_max: 5, ..Rules::default() }, 4);
     node.machines[0].driver.interest.apply(&Change::NodeKey { place: PEER, key: 7 });
     node.claimed(PEER, "a");
-    node.step(&Op::Connect { at: 0, id: "a", how: KEPT }, "");
+    let first = if ask.is_some() { KEPT } else { how };
+    node.step(&Op::Connect { at: 0, id: "a", how: first }, "");
     let (_, asked) = node.machines[0].driver.told.pop().unwrap();
+    if let Some(ask) = ask {
+        node.told(OTHER, ask);
+        node.step(&Op::Connect { at: 0, id: "a", how }, "");
+    }
     // The client id, the number of the question, the kind of answer, and that there is one.
     let (head, length) = (4, 14);
     assert_eq!(asked[..head], whole[..head]);
@@ -168,7 +177,8 @@ fn must_come(whole: &[u8], kept: &[u8]) {
     word.extend_from_slice(kept);
     node.told(PEER, &word);
     node.step(&Op::Connect { at: 1, id: "b", how: KEPT }, "");
-    assert!(node.shown().iter().any(|s| s.id == "a" && s.connected), "it has waited for nothing else");
+    let is_served = node.shown().iter().any(|s| s.id == "a" && s.connected);
+    assert!(is_served || ask.is_some() || how != KEPT, "it has waited for nothing else");
     for nth in 0..6 {
         node.step(&Op::Publish { at: 1, topic: "t/under", packet_id: 1, how: Sent::default() }, "m");
         if let Some(op) = node.resolve(Op::Answer { at: 0, nth }) {
@@ -205,8 +215,12 @@ fn what_was_kept_of_lanes_holds() {
     let good = stream_of(1, &frames);
     assert_eq!(heard(&good, 7).1.0, frames);
     let whole = words.iter().max_by_key(|word| word.len()).unwrap();
-    must_come(whole, &whole[18..]);
-    must_come(whole, b"");
+    // What is asked for first.
+    let ask = &words[0];
+    for (how, ask) in [(KEPT, None), (KEPT, Some(&ask[..])), (DEAF, None), (DEAF, Some(ask))] {
+        must_come(whole, &whole[18..], how, ask);
+        must_come(whole, b"", how, ask);
+    }
     let resume = "0000001901 0000000000000001 0000000000000000 0000000000000000";
     let start = "0000000902 0000000000000000";
     let table = [
@@ -253,7 +267,9 @@ fn data_lanes_stand_whatever_a_peer_sends() {
         match random.below(5) {
             2 => {
                 let whole = words.iter().max_by_key(|word| word.len()).unwrap();
-                must_come(whole, &change(random, &whole[18..]));
+                let how = random.one(&[KEPT, KEPT, DEAF]);
+                let ask = (random.below(3) == 0).then_some(&words[0][..]);
+                must_come(whole, &change(random, &whole[18..]), how, ask);
             }
             // The lane is sound and what it brings is not.
             0 => {

@@ -271,6 +271,7 @@ impl Model {
         self.send_again(id);
         self.pump(id);
     }
+
     /// The broker ends a connection.
     fn close(&mut self, id: &'static str, reason: &str, cause: &str, choices: &mut Choices) {
         if self.is_v5(id) {

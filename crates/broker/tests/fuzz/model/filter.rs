@@ -29,7 +29,7 @@ impl Filter {
 }
 
 pub(super) fn matches(filter: &str, topic: &str) -> bool {
-    // [MQTT-4.7.2-1]
+    // [MQTT-4.7.2-1], of the names with their mountpoints: what is `$SYS/w` to a client need not begin so.
     if topic.starts_with('$') && filter.starts_with(['#', '+']) {
         return false;
     }
