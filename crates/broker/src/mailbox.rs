@@ -3,9 +3,10 @@
 //! table has a queue of its own with the same limit, the greater priority goes first, and after ten
 //! times its priority messages lets the next one through.
 
-use std::collections::VecDeque;
+mod queue;
 
 use mqtt::Message;
+use queue::Queue;
 
 use crate::settings::{DefaultPriority, MailboxRules};
 use crate::subscription::Options;
@@ -49,7 +50,7 @@ pub(crate) struct Mailbox(Option<Box<Kept>>);
 #[derive(Debug, Default)]
 struct Kept {
     /// Topics without a priority of their own, and all topics where there are no priorities.
-    plain: VecDeque<Letter>,
+    plain: Queue<Letter>,
     ranked: Option<Box<Ranked>>,
     /// QoS 0 messages among them.
     qos0: usize,
@@ -63,7 +64,7 @@ struct Kept {
 #[derive(Debug, Default)]
 struct Ranked {
     /// By priority, the greatest first.
-    queues: Vec<(u32, VecDeque<Letter>)>,
+    queues: Vec<(u32, Queue<Letter>)>,
     /// The queue whose turn it is, and how many it may still send.
     turn: Option<(u32, u32)>,
 }
@@ -150,16 +151,16 @@ impl Mailbox {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |kept| kept.queues().map(VecDeque::len).sum())
+        self.0.as_ref().map_or(0, |kept| kept.queues().map(Queue::len).sum())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.as_ref().is_none_or(|kept| kept.queues().all(VecDeque::is_empty))
+        self.0.as_ref().is_none_or(|kept| kept.queues().all(Queue::is_empty))
     }
 
     /// Everything, the greatest priority first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Letter> {
-        self.0.iter().flat_map(|kept| kept.queues().flatten())
+        self.0.iter().flat_map(|kept| kept.queues().flat_map(Queue::iter))
     }
 
     /// Retained messages that new subscriptions are still owed, the oldest first.
@@ -192,7 +193,7 @@ impl Mailbox {
 }
 
 impl Kept {
-    fn queues(&self) -> impl Iterator<Item = &VecDeque<Letter>> {
+    fn queues(&self) -> impl Iterator<Item = &Queue<Letter>> {
         let ranked = self.ranked.iter().flat_map(|ranked| ranked.queues.iter().map(|(_, queue)| queue));
         std::iter::once(&self.plain).chain(ranked)
     }
@@ -209,11 +210,11 @@ impl Kept {
 }
 
 impl Ranked {
-    fn queue(&mut self, priority: u32) -> &mut VecDeque<Letter> {
+    fn queue(&mut self, priority: u32) -> &mut Queue<Letter> {
         let at = match self.queues.binary_search_by(|(p, _)| priority.cmp(p)) {
             Ok(at) => at,
             Err(at) => {
-                self.queues.insert(at, (priority, VecDeque::new()));
+                self.queues.insert(at, (priority, Queue::default()));
                 at
             }
         };
