@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod alarms;
+pub mod allocator;
 pub mod api;
 pub mod certs;
 mod chance;

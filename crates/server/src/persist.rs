@@ -10,8 +10,8 @@ use mqtt::Message;
 use parking_lot::{Condvar, Mutex};
 use store::{Batch, Durability, Space, Store, StoreError};
 
+use crate::allocator::give_back;
 use crate::inbox::{self, Inbox, Sender, Wake};
-use crate::pressure;
 
 /// How often everything that was handed to the operating system is brought to the disk itself: what a
 /// power cut can cost where nobody asked for more.
@@ -144,7 +144,7 @@ fn run(store: &Store, inbox: &Inbox<Job>, bell: &Bell) {
         }
         // What the store has flushed was allocated by this thread.
         if has_rest && !unsynced && std::mem::take(&mut is_warm) {
-            pressure::give_back();
+            give_back();
         }
     }
 }

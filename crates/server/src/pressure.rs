@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use broker::Pressure;
 
+use crate::allocator::give_back;
 use crate::host;
 use crate::node::{ControlHandle, to_all};
 use crate::settings::MemoryLimit;
@@ -136,12 +137,6 @@ impl Lull {
         }
         stands && has_moved
     }
-}
-
-/// What this thread holds of freed memory goes back to the system.
-#[allow(unsafe_code, reason = "a function of the allocator, which may be called at any time")]
-pub fn give_back() {
-    unsafe { libmimalloc_sys::mi_collect(true) }
 }
 
 fn tell(gauge: &Gauge, limit: u64, before: Pressure, now: Pressure, control: &ControlHandle) {
