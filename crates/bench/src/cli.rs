@@ -182,6 +182,7 @@ fn sizes() -> Vec<Arg> {
         option("secs", None, "2", "length of the measured part").value_parser(value_parser!(f64)),
         whole(option("size", Some('s'), "100", "bytes of a payload")),
         whole(option("window", Some('w'), "64", "messages of a publisher on their way")),
+        whole(option("filters", None, "100", "filters of each client where subscriptions are counted")),
         option("scale", None, "1", "multiplies clients, subscriptions and messages that are counted")
             .value_parser(value_parser!(f64)),
     ]
@@ -354,6 +355,7 @@ fn run(m: &ArgMatches) -> Fallible<()> {
         measure: Duration::from_secs_f64(m.get_one::<f64>("secs").copied().unwrap_or(2.0)),
         payload: usize::try_from(number(m, "size"))?,
         window: number(m, "window").max(2),
+        filters: usize::try_from(number(m, "filters"))?.max(1),
         scale: m.get_one::<f64>("scale").copied().unwrap_or(1.0),
     };
     // Without a name, those that need what the target is not are left out.
@@ -397,7 +399,7 @@ fn compare_brokers(m: &ArgMatches) -> Fallible<()> {
         sizes: ["secs", "scale"]
             .iter()
             .map(|name| (*name, m.get_one::<f64>(name).copied().unwrap_or(1.0).to_string()))
-            .chain(["size", "window"].iter().map(|name| (*name, number(m, name).to_string())))
+            .chain(["size", "window", "filters"].iter().map(|name| (*name, number(m, name).to_string())))
             .collect(),
     })
 }

@@ -17,7 +17,7 @@ use crate::wire::{Ack, Packet, PublishForm, subscribe};
 /// Clients that connect at the same time.
 const AT_ONCE: usize = 100;
 /// The memory of a process is looked at once it has had the time to calm down.
-const CALM: Duration = Duration::from_millis(1000);
+const CALM: Duration = Duration::from_millis(2500);
 
 /// How a scenario is run.
 #[derive(Clone)]
@@ -32,6 +32,8 @@ pub struct Setting {
     pub payload: usize,
     /// Messages of one publisher that are on their way at a time.
     pub window: u64,
+    /// Filters of each client where subscriptions are counted.
+    pub filters: usize,
     /// Multiplies the number of clients, subscriptions and messages of those that count to a number.
     pub scale: f64,
 }
@@ -420,7 +422,7 @@ fn idle_clients(setting: &Setting, count: usize) -> Fallible<Figures> {
 
 fn subscriptions(setting: &Setting, clients_per_filter: usize) -> Fallible<Figures> {
     let mut links = setting.links()?;
-    let per_client = 100;
+    let per_client = setting.filters;
     let clients = setting.count(1000).next_multiple_of(clients_per_filter);
     let ids = connect_all(&mut links, &spread("s", clients), AT_ONCE)?;
     rest(&mut links, CALM)?;
