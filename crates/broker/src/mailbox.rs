@@ -111,6 +111,17 @@ impl Mailbox {
         kept.plain.push_back(letter);
     }
 
+    /// Whether a message of that topic would displace none.
+    pub(crate) fn has_room(&self, topic: &str, rules: &MailboxRules) -> bool {
+        let Some(kept) = self.0.as_ref().filter(|_| rules.len_max > 0) else { return true };
+        if rules.priorities.is_empty() {
+            return kept.plain.len() < rules.len_max;
+        }
+        let priority = priority(topic, rules);
+        let own = kept.ranked.iter().flat_map(|ranked| &ranked.queues).find(|(p, _)| *p == priority);
+        own.is_none_or(|(_, queue)| queue.len() < rules.len_max)
+    }
+
     /// The next message, for whoever has to know whether there is room for it.
     pub(crate) fn next(&self) -> Option<&Letter> {
         let kept = self.0.as_ref()?;
@@ -330,6 +341,17 @@ mod tests {
         let order = all(&mut mailbox).concat();
         let expected = format!("{}{}o{}{}o", "h".repeat(20), "l".repeat(10), "h".repeat(10), "l".repeat(2));
         assert!(order.starts_with(&expected), "{order}");
+    }
+
+    #[test]
+    fn each_priority_has_room_of_its_own() {
+        let priorities = vec![("high".to_owned(), 2)];
+        let rules = MailboxRules { len_max: 1, priorities, ..MailboxRules::default() };
+        let mut mailbox = Mailbox::default();
+        assert!(mailbox.has_room("high", &rules));
+        mailbox.push(letter("high", "h", 1), &rules);
+        assert_eq!((mailbox.has_room("high", &rules), mailbox.has_room("other", &rules)), (false, true));
+        assert!(mailbox.has_room("high", &MailboxRules { len_max: 0, ..rules }));
     }
 
     #[test]

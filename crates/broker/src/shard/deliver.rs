@@ -70,10 +70,10 @@ impl Shard {
             self.stats.shared_missed += 1;
             return;
         };
-        if connected_first && !self.has_room_for(member.session()) {
+        if connected_first && !self.has_room_for(member.session(), message) {
             let others = self.groups.group(group).map(|g| g.after(member.session(), true));
             let mut others = others.into_iter().flatten();
-            if let Some(other) = others.find(|m| self.has_room_for(m.session())) {
+            if let Some(other) = others.find(|m| self.has_room_for(m.session(), message)) {
                 member = other;
             }
         }
@@ -82,11 +82,9 @@ impl Shard {
         self.hand_over(member.session(), options, message, copies, publication, fx);
     }
 
-    fn has_room_for(&self, slot: u32) -> bool {
-        self.clients.get(slot as usize).is_some_and(|c| {
-            let max = c.zone.mailbox.len_max;
-            max == 0 || c.mailbox.len() < max
-        })
+    fn has_room_for(&self, slot: u32, message: &MessageRef<'_>) -> bool {
+        let client = self.clients.get(slot as usize);
+        client.is_some_and(|c| c.mailbox.has_room(message.topic, &c.zone.mailbox))
     }
 
     /// Puts a message where the session takes messages now. `options.retain_as_published` is the

@@ -209,5 +209,25 @@ pub fn lists() -> Vec<(Rules, Vec<Op>)> {
             ]
             .concat(),
         ),
+        // Of two members with full windows one has room for messages of that priority.
+        (
+            Rules { shared_ack: true, inflight_max: 1, queue_max: 1, priorities: &[("t", 1)], ..rules },
+            vec![
+                Op::Connect { at: a, id: "a", how: V5 },
+                Op::Connect { at: b, id: "b", how: V5 },
+                // Without it the choice falls on that one anyway.
+                Op::Ping { at: a },
+                Op::Subscribe { at: a, filter: "voice", how: want(1) },
+                publish(b, "voice", 1, QOS1),
+                publish(b, "voice", 1, QOS1),
+                Op::Subscribe { at: b, filter: "t", how: want(1) },
+                publish(a, "t", 1, QOS1),
+                publish(a, "t", 1, QOS1),
+                Op::Subscribe { at: a, filter: "$share/g/#", how: want(1) },
+                Op::Subscribe { at: b, filter: "$share/g/#", how: want(1) },
+                Op::Unsubscribe { at: b, filter: "t" },
+                publish(b, "t", 1, QOS1),
+            ],
+        ),
     ]
 }

@@ -240,7 +240,7 @@ impl Model {
             prefer(&|s| s.line.is_some());
             // On another shard nobody looks for room.
             if message.qos > 0 && rules.shards == 1 {
-                prefer(&|s| rules.queue_max == 0 || s.queue.len() < rules.queue_max);
+                prefer(&|s| s.queue.has_room(&message.topic, &rules));
             }
         }
         (!members.is_empty()).then(|| members[choices.of(members.len())])

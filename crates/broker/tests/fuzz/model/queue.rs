@@ -46,6 +46,11 @@ impl Queue {
         self.letters.iter().any(|(_, letter)| letter.qos == 0)
     }
 
+    pub(super) fn has_room(&self, topic: &str, rules: &Rules) -> bool {
+        let rank = Rank::of(topic, rules);
+        rules.queue_max == 0 || self.letters.iter().filter(|(of, _)| *of == rank).count() < rules.queue_max
+    }
+
     /// Where there is no room the oldest of that priority goes.
     pub(super) fn push(&mut self, letter: Letter, rules: &Rules) {
         let rank = Rank::of(&letter.message.topic, rules);
