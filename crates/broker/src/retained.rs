@@ -101,12 +101,13 @@ impl Retained {
 
     /// The message of a topic.
     pub fn find(&self, topic: &str) -> Option<&Message> {
-        self.entries.get(topic).map(|e| &e.message)
+        self.entries.get(topic.as_bytes()).map(|e| &e.message)
     }
 
     /// When a topic was last written, or deleted.
     pub fn stamp(&self, topic: &str) -> Option<Stamp> {
-        self.entries.get(topic).map(|e| e.stamp).or_else(|| self.tombstones.get(topic).copied())
+        let live = self.entries.get(topic.as_bytes()).map(|e| e.stamp);
+        live.or_else(|| self.tombstones.get(topic).copied())
     }
 
     /// Messages whose topic matches the filter, in the order of topics, from the one after `after` on
@@ -125,21 +126,29 @@ impl Retained {
             None => Bound::Included(first_candidate(filter).to_owned()),
         };
         let mut left = limit;
-        while left > 0 {
-            let Some(entry) = self.next(&from) else { return };
-            let topic = entry.topic();
-            match step(filter, topic) {
-                Step::Matches => {
-                    if self.expires_at(&entry.message, entry.stamp).is_none_or(|at| at > unix_ms) {
-                        into.push(entry.message.clone());
-                        left -= 1;
-                    }
-                    from = Bound::Excluded(topic.to_owned());
+        'seek: loop {
+            let low = from.as_ref().map(String::as_bytes);
+            for entry in self.entries.range::<[u8], _>((low, Bound::Unbounded)) {
+                if left == 0 {
+                    return;
                 }
-                Step::Next => from = Bound::Excluded(topic.to_owned()),
-                Step::Seek(to) => from = Bound::Included(to),
-                Step::End => return,
+                let view = entry.message.view();
+                match step(filter, view.topic) {
+                    Step::Matches => {
+                        if self.expires_at(&view, entry.stamp).is_none_or(|at| at > unix_ms) {
+                            into.push(entry.message.clone());
+                            left -= 1;
+                        }
+                    }
+                    Step::Next => {}
+                    Step::Seek(to) => {
+                        from = Bound::Included(to);
+                        continue 'seek;
+                    }
+                    Step::End => return,
+                }
             }
+            return;
         }
     }
 
@@ -172,38 +181,28 @@ impl Retained {
 
     /// Puts a message or a deletion in the place of whatever is held.
     fn replace(&mut self, topic: &str, stamp: Stamp, message: Option<Message>) {
-        if let Some(held) = self.stamp(topic) {
+        let goes_at = message.as_ref().and_then(|message| self.expires_at(&message.view(), stamp));
+        let (old, deleted) = match message {
+            Some(message) => (self.entries.replace(Entry { message, stamp }), self.tombstones.remove(topic)),
+            None => (self.entries.take(topic.as_bytes()), self.tombstones.insert(topic.into(), stamp)),
+        };
+        if let Some(held) = old.as_ref().map(|old| old.stamp).or(deleted) {
             self.buckets.count_out(topic.as_bytes(), held);
         }
         self.buckets.count_in(topic.as_bytes(), stamp);
-        if let Some(old) = self.entries.take(topic)
-            && let Some(at) = self.expires_at(&old.message, old.stamp)
-        {
+        if let Some(at) = old.and_then(|old| self.expires_at(&old.message.view(), old.stamp)) {
             self.expiries.remove(&(at, topic.into()));
         }
-        match message {
-            None => drop(self.tombstones.insert(topic.into(), stamp)),
-            Some(message) => {
-                self.tombstones.remove(topic);
-                if let Some(at) = self.expires_at(&message, stamp) {
-                    self.expiries.insert((at, topic.into()));
-                }
-                self.entries.insert(Entry { message, stamp });
-            }
+        if let Some(at) = goes_at {
+            self.expiries.insert((at, topic.into()));
         }
     }
 
     /// Milliseconds since 1970 at which a message goes.
-    fn expires_at(&self, message: &Message, stamp: Stamp) -> Option<u64> {
-        let view = message.view();
-        let own = view.expiry.map(|secs| view.created.0.saturating_add(u64::from(secs) * 1000));
+    fn expires_at(&self, message: &MessageRef<'_>, stamp: Stamp) -> Option<u64> {
+        let own = message.expiry.map(|secs| message.created.0.saturating_add(u64::from(secs) * 1000));
         let rule = (self.limits.expiry_secs > 0).then(|| (stamp.time >> 16) + self.limits.expiry_secs * 1000);
         own.or(rule)
-    }
-
-    fn next(&self, from: &Bound<String>) -> Option<&Entry> {
-        let low = from.as_ref().map(String::as_str);
-        self.entries.range::<str, _>((low, Bound::Unbounded)).next()
     }
 }
 
@@ -224,7 +223,7 @@ impl Records for Retained {
 
     fn read(&self, key: &[u8], visit: &mut dyn FnMut(Stamp, Option<&[u8]>)) {
         let Ok(topic) = std::str::from_utf8(key) else { return };
-        if let Some(entry) = self.entries.get(topic) {
+        if let Some(entry) = self.entries.get(key) {
             visit(entry.stamp, Some(entry.message.as_bytes()));
         } else if let Some(stamp) = self.tombstones.get(topic) {
             visit(*stamp, None);
@@ -232,16 +231,19 @@ impl Records for Retained {
     }
 
     fn scan(&self, after: Option<&[u8]>, visit: &mut VisitRecords<'_>) {
-        let after = after.map(|key| String::from_utf8_lossy(key).into_owned());
-        let low = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let mut live = self.entries.range::<str, _>((low, Bound::Unbounded)).peekable();
+        let text = after.map(|key| String::from_utf8_lossy(key).into_owned());
+        let low = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut live = self.entries.range::<[u8], _>((low, Bound::Unbounded)).peekable();
+        let low = text.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut gone = self.tombstones.range::<str, _>((low, Bound::Unbounded)).peekable();
         loop {
             let go_on = match (live.peek(), gone.peek()) {
-                (Some(entry), Some((topic, _))) if *entry.topic() > ***topic => next_gone(&mut gone, visit),
-                (Some(_), _) => live
-                    .next()
-                    .is_some_and(|e| visit(e.topic().as_bytes(), e.stamp, Some(e.message.as_bytes()))),
+                (Some(entry), Some((topic, _))) if entry.topic() > topic.as_bytes() => {
+                    next_gone(&mut gone, visit)
+                }
+                (Some(_), _) => {
+                    live.next().is_some_and(|e| visit(e.topic(), e.stamp, Some(e.message.as_bytes())))
+                }
                 (None, Some(_)) => next_gone(&mut gone, visit),
                 (None, None) => false,
             };
@@ -271,14 +273,15 @@ fn next_gone<'a>(
     gone.next().is_some_and(|(topic, stamp)| visit(topic.as_bytes(), *stamp, None))
 }
 
+/// Ordered by the bytes of their topics, which is how the texts are ordered too.
 impl Entry {
-    fn topic(&self) -> &str {
-        self.message.view().topic
+    fn topic(&self) -> &[u8] {
+        self.message.topic_bytes()
     }
 }
 
-impl Borrow<str> for Entry {
-    fn borrow(&self) -> &str {
+impl Borrow<[u8]> for Entry {
+    fn borrow(&self) -> &[u8] {
         self.topic()
     }
 }
