@@ -2,7 +2,7 @@
 //! afresh in a directory of its own, with the same limits.
 
 use std::fs;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -111,7 +111,7 @@ impl Drop for Running {
 }
 
 fn free_port() -> Fallible<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// What of a release a fresh node needs; what a node wrote is not taken along.
@@ -147,6 +147,26 @@ pub struct Ports {
     /// TLS.
     pub tls: u16,
 }
+
+impl Ports {
+    /// Some that nobody has; the port between nodes that goes with them is free too.
+    fn free() -> Fallible<Ports> {
+        loop {
+            let ports = Ports { plain: free_port()?, tls: free_port()? };
+            if TcpListener::bind(("127.0.0.1", FIRST_NODE_PORT + ports.node_number())).is_ok() {
+                return Ok(ports);
+            }
+        }
+    }
+
+    /// The number in the node's name.
+    fn node_number(self) -> u16 {
+        self.plain % 2000
+    }
+}
+
+/// The port between nodes of a node whose name has no number.
+const FIRST_NODE_PORT: u16 = 4370;
 
 /// The same limits as the others get: windows of 100, queues without end, nobody needs a password.
 fn our_settings(ports: Ports, home: &str) -> String {
@@ -219,7 +239,7 @@ fn flashmq_settings(ports: Ports, home: &str, threads: usize) -> String {
 }
 
 fn start(contender: &Contender, cores: &str) -> Fallible<Running> {
-    let ports = Ports { plain: free_port()?, tls: free_port()? };
+    let ports = Ports::free()?;
     let home = std::env::temp_dir().join(format!("emqx_bench-{}-{}", std::process::id(), ports.plain));
     let place = home.to_str().ok_or("the temporary directory's name is not UTF-8")?;
     fs::create_dir_all(&home)?;
@@ -266,7 +286,7 @@ fn start(contender: &Contender, cores: &str) -> Fallible<Running> {
 
 /// The node's name; its number keeps its port between nodes apart from those of other nodes here.
 fn node_name(ports: Ports) -> String {
-    format!("bench{}@127.0.0.1", ports.plain % 2000)
+    format!("bench{}@127.0.0.1", ports.node_number())
 }
 
 /// Three nodes of ours, joined.
@@ -279,9 +299,20 @@ fn start_cluster(contender: &Contender, cores: &str) -> Fallible<Vec<Running>> {
         let output =
             Command::new(node.home.join("bin/emqx_ctl")).args(words).current_dir(&node.home).output()?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let failed = || format!("emqx_ctl {}: {said}", words.join(" "));
+        let failed =
+            || format!("emqx_ctl {}: {said}{}", words.join(" "), String::from_utf8_lossy(&output.stderr));
         if output.status.success() { Ok(said) } else { Err(failed().into()) }
     };
+    // Whoever reaches the MQTT port may still be waiting for the node to serve.
+    let begun = Instant::now();
+    for node in &nodes {
+        while let Err(why) = control(node, &["status"]) {
+            if begun.elapsed() > Duration::from_secs(15) {
+                return Err(why);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
     let first = node_name(nodes[0].ports);
     for node in &nodes[1..] {
         control(node, &["cluster", "join", &first])?;

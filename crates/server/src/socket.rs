@@ -56,7 +56,11 @@ impl Write for Socket {
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        either!(self, socket => socket.write_vectored(pieces))
+        match pieces {
+            // A `send`, which costs the kernel less than a `writev`.
+            [one] => self.write(one),
+            _ => either!(self, socket => socket.write_vectored(pieces)),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
