@@ -66,7 +66,9 @@ impl Contender {
             Kind::Ours(_) => true,
             Kind::Mosquitto(_) => !matches!(scenario.needs, Needs::Cluster | Needs::TwoCores),
             Kind::FlashMq(_) => scenario.needs != Needs::Cluster,
-            Kind::Relay => ["pairs-q0", "fan-out", "fan-in", "latency-q0"].contains(&scenario.name),
+            Kind::Relay => {
+                ["pairs-q0", "fan-out", "fan-in", "latency-q0", "latency-70"].contains(&scenario.name)
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use crate::compare::{Row, short};
 use crate::contender::Contender;
 
 const COLOURS: [&str; 5] = ["#8a8f98", "#1b7f5c", "#b5651d", "#4666b0", "#93408f"];
-const LABEL: f64 = 330.0;
+const LABEL: f64 = 450.0;
 const WIDTH: f64 = 420.0;
 const BAR: f64 = 16.0;
 
@@ -26,11 +26,14 @@ pub fn bars(title: &str, contenders: &[Contender], rows: &[Row], figures: &[&str
             if longest <= 0.0 {
                 continue;
             }
-            let middle = y + BAR * spreads.len() as f64 / 2.0 + 4.0;
+            // Who was not put under this load has no bar.
+            let measured: Vec<_> =
+                spreads.into_iter().zip(COLOURS).filter(|(spread, _)| spread.2 > 0.0).collect();
+            let middle = y + BAR * measured.len() as f64 / 2.0 + 1.0;
             let label = escape(&format!("{}, {}", row.scenario.about, shown.words));
             let x = LABEL - 8.0;
             let _ = writeln!(body, r#"<text x="{x}" y="{middle}" text-anchor="end">{label}</text>"#);
-            for ((median, low, high), colour) in spreads.into_iter().zip(COLOURS) {
+            for ((median, low, high), colour) in measured {
                 let (length, low, high) =
                     (median / longest * WIDTH, low / longest * WIDTH, high / longest * WIDTH);
                 let height = BAR - 3.0;
@@ -56,7 +59,7 @@ pub fn bars(title: &str, contenders: &[Contender], rows: &[Row], figures: &[&str
     }
     let mut head = String::new();
     for (at, (contender, colour)) in contenders.iter().zip(COLOURS).enumerate() {
-        let x = LABEL + at as f64 * 140.0;
+        let x = LABEL + at as f64 * 130.0;
         let name = escape(&format!("{} {}", contender.name, contender.version));
         let _ = writeln!(
             head,
