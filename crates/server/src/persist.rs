@@ -172,7 +172,7 @@ fn try_commit(store: &Store, writes: &[Write]) -> Result<(), StoreError> {
                 buffer.clear();
                 buffer.extend_from_slice(&stamp.encode());
                 buffer.extend_from_slice(message.as_bytes());
-                batch.put(space, message.view().topic.as_bytes(), &buffer);
+                batch.put(space, message.topic_bytes(), &buffer);
             }
             Change::Remove { key } => batch.delete(space, key),
         }

@@ -5,7 +5,10 @@ use crate::effects::{Asked, RequestId};
 use crate::wire::Reader;
 
 impl Node {
-    /// Asks another node; the answer, or why there is none, comes by [`Effects::answered`].
+    /// Asks another node; the answer, or why there is none after all, comes by [`Effects::answered`], at a later input.
+    ///
+    /// # Errors
+    /// The node does not serve, or its lane is full; nothing was asked.
     pub fn request(
         &mut self,
         to: NodeId,
@@ -13,20 +16,15 @@ impl Node {
         body: &[u8],
         limit: Duration,
         now: Now,
-        fx: &mut dyn Effects,
-    ) -> RequestId {
+    ) -> Result<RequestId, Cause> {
         self.now = now;
         self.request_serial += 1;
         let number = self.request_serial;
         let message = [&number.to_be_bytes()[..], &kind.to_be_bytes(), body].concat();
-        match self.say_to_running(to, frame::REQUEST, &message) {
-            Ok(()) => {
-                let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-                self.requests.insert(number, (to, now.at.saturating_add(limit)));
-            }
-            Err(cause) => fx.answered(RequestId(number), Err(cause)),
-        }
-        RequestId(number)
+        self.say_to_running(to, frame::REQUEST, &message)?;
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.requests.insert(number, (to, now.at.saturating_add(limit)));
+        Ok(RequestId(number))
     }
 
     /// Answers a request of another node. It travels at the next input.

@@ -375,20 +375,24 @@ fn requests_are_answered_or_fail_in_time() {
     let to = world.node(1).identity().id;
     let mut ids = Vec::new();
     for kind in [7, 404] {
-        world.input(0, |node, now, fx| {
-            ids.push(node.request(to, kind, b"echo", Duration::from_secs(5), now, fx))
+        world.input(0, |node, now, _| {
+            ids.extend(node.request(to, kind, b"echo", Duration::from_secs(5), now));
         });
     }
     world.run(100);
     assert_eq!(world.places[0].host.answers[&ids[0]], Ok(b"echo".to_vec()));
     assert_eq!(world.places[0].host.answers[&ids[1]], Err(Cause::NotSupported));
     world.cut(&[0], &[1]);
-    world.input(0, |node, now, fx| ids.push(node.request(to, 7, b"", Duration::from_millis(300), now, fx)));
+    world.input(0, |node, now, _| ids.extend(node.request(to, 7, b"", Duration::from_millis(300), now)));
     world.run(1_000);
     assert_eq!(world.places[0].host.answers[&ids[2]], Err(Cause::TimedOut));
     let nobody = NodeId([9; 16]);
-    world.input(0, |node, now, fx| ids.push(node.request(nobody, 7, b"", Duration::from_secs(1), now, fx)));
-    assert_eq!(world.places[0].host.answers[&ids[3]], Err(Cause::NodeDown));
+    world.input(0, |node, now, _| {
+        assert_eq!(node.request(nobody, 7, b"", Duration::from_secs(1), now), Err(Cause::NodeDown));
+    });
+    // Who has the refusal gets no answer besides.
+    world.run(2_000);
+    assert_eq!(world.places[0].host.answers.len(), ids.len());
 }
 
 #[test]

@@ -441,8 +441,14 @@ impl Control {
     ) -> Option<oneshot::Receiver<Result<Vec<u8>, Cause>>> {
         let id = self.node.member_named(name).map(|m| m.id)?;
         let now = self.fx.clock.cluster_now();
-        let request = self.node.request(id, ASK_API, body, limit, now, &mut self.fx);
-        Some(self.fx.await_answer(request))
+        Some(match self.node.request(id, ASK_API, body, limit, now) {
+            Ok(request) => self.fx.await_answer(request),
+            Err(cause) => {
+                let (tell, told) = oneshot::channel();
+                let _ = tell.send(Err(cause));
+                told
+            }
+        })
     }
 
     /// Answers another node.

@@ -37,8 +37,6 @@ pub(super) struct Syncs {
     requests: HashMap<RequestId, (u64, NodeId)>,
     /// Waits that are over.
     over: Vec<Sync>,
-    /// The last request that failed before anybody could wait for it.
-    refused: Option<RequestId>,
     /// Peers that wait until their changes up to that number are visible here.
     asked: Vec<(Asked, u64)>,
 }
@@ -56,10 +54,7 @@ struct Sync {
 impl Syncs {
     /// The answer to a request, or why there is none. `false`: the request is another's.
     pub(super) fn answered(&mut self, request: RequestId, answer: Result<&[u8], Cause>) -> bool {
-        let Some((sync, peer)) = self.requests.remove(&request) else {
-            self.refused = Some(request);
-            return false;
-        };
+        let Some((sync, peer)) = self.requests.remove(&request) else { return false };
         self.heard(sync, peer, answer);
         true
     }
@@ -107,12 +102,9 @@ impl Control {
         self.fx.syncs.open.insert(serial, sync);
         let sequence = self.node.own_sequence().to_be_bytes();
         for peer in peers {
-            let request = self.node.request(peer, ASK_SYNC, &sequence, LIMIT, now, &mut self.fx);
-            let syncs = &mut self.fx.syncs;
-            if syncs.refused.take() == Some(request) {
-                syncs.heard(serial, peer, Err(Cause::NoRoom));
-            } else {
-                syncs.requests.insert(request, (serial, peer));
+            match self.node.request(peer, ASK_SYNC, &sequence, LIMIT, now) {
+                Ok(request) => drop(self.fx.syncs.requests.insert(request, (serial, peer))),
+                Err(cause) => self.fx.syncs.heard(serial, peer, Err(cause)),
             }
         }
     }
@@ -156,10 +148,9 @@ mod tests {
         syncs.requests.extend([(RequestId(1), (7, a)), (RequestId(2), (7, b))]);
         assert!(syncs.answered(RequestId(1), Ok(&5u64.to_be_bytes())));
         assert!(syncs.answered(RequestId(2), Ok(&[])));
-        // The third finds no room, which is said before anybody waits for it.
-        assert!(!syncs.answered(RequestId(3), Err(Cause::NoRoom)));
-        assert_eq!(syncs.refused.take(), Some(RequestId(3)));
+        assert!(!syncs.answered(RequestId(3), Ok(&[])), "another's");
         assert!(syncs.over.is_empty());
+        // The third finds no room.
         syncs.heard(7, c, Err(Cause::NoRoom));
         let over = &syncs.over[0];
         assert_eq!((over.marks.as_slice(), over.silent.as_slice()), (&[(a, 5), (b, 0)][..], &[c][..]));

@@ -41,13 +41,17 @@ impl World {
                         process.input(now, |node, fx| node.expire(now, fx));
                         let peers: Vec<_> = process.control.serving.keys().copied().collect();
                         let until = now.at + LIMIT.as_millis() as u64;
-                        let heard = Heard { left: peers.len(), marks: Vec::new(), silent: Vec::new(), until };
-                        process.control.rounds.insert(round, heard);
+                        let mut heard = Heard { left: 0, marks: Vec::new(), silent: Vec::new(), until };
                         for peer in peers {
-                            let request = process
-                                .input(now, |node, fx| node.request(peer, CURRENT, &[], LIMIT, now, fx));
-                            process.control.waiting.insert(request, Asked::Round(round, peer));
+                            match process.node.request(peer, CURRENT, &[], LIMIT, now) {
+                                Ok(request) => {
+                                    heard.left += 1;
+                                    process.control.waiting.insert(request, Asked::Round(round, peer));
+                                }
+                                Err(_) => heard.silent.push(peer),
+                            }
                         }
+                        process.control.rounds.insert(round, heard);
                     }
                     Effect::Answer { asker: Asker { shard, ticket }, granted } => {
                         let message = ShardMessage::Exclusive { ticket, granted };

@@ -111,9 +111,9 @@ impl World {
                 process.input(now, |node, fx| node.expire(now, fx));
                 let peers: Vec<NodeId> = process.control.serving.keys().copied().collect();
                 for peer in peers {
-                    let request = process
-                        .input(now, |node, fx| node.request(peer, CURRENT, &[], ROUTES_LIMIT, now, fx));
-                    process.control.waiting.insert(request, Asked::Shard(shard, ticket));
+                    if let Ok(request) = process.node.request(peer, CURRENT, &[], ROUTES_LIMIT, now) {
+                        process.control.waiting.insert(request, Asked::Shard(shard, ticket));
+                    }
                 }
                 if !process.control.waiting.values().any(|waits| *waits == Asked::Shard(shard, ticket)) {
                     let deed = Deed::ToShard(shard, ShardMessage::RoutesIn(ticket));
