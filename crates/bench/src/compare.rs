@@ -3,6 +3,7 @@
 //! machines differ, and the same machine differs from hour to hour.
 
 use std::fs;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -44,6 +45,16 @@ impl Series {
         match sorted.len() {
             0 => (0.0, 0.0, 0.0),
             n => ((sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0, sorted[0], sorted[n - 1]),
+        }
+    }
+
+    /// The ratios of each round. Where one of the two lacks a round nobody knows which belong together: then that of
+    /// the medians.
+    pub fn over(&self, other: &Series) -> Series {
+        match (self.0.len(), other.0.len()) {
+            (0, _) | (_, 0) => Series::default(),
+            (a, b) if a == b => Series(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect()),
+            _ => Series(vec![self.spread().0 / other.spread().0]),
         }
     }
 }
@@ -105,25 +116,37 @@ fn once(order: &Comparison, contender: &Contender, scenario: &Scenario) -> Falli
     Ok(figures.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?))).collect())
 }
 
-/// Runs the comparison, says each figure as it comes, and writes the report where one is asked for.
+/// Runs the comparison, says what came out, and writes the report where one is asked for.
 pub fn run(order: &Comparison) -> Fallible<()> {
     let contenders = contenders(order)?;
-    let mut rows = Vec::new();
-    for &scenario in &order.scenarios {
-        let mut row = Row { scenario, figures: vec![Vec::new(); contenders.len()], failures: Vec::new() };
-        for _ in 0..order.rounds {
-            for (at, contender) in contenders.iter().enumerate() {
-                if !contender.can(scenario) {
-                    continue;
-                }
-                match once(order, contender, scenario) {
+    let nothing =
+        |&scenario| Row { scenario, figures: vec![Vec::new(); contenders.len()], failures: Vec::new() };
+    let mut rows: Vec<Row> = order.scenarios.iter().map(nothing).collect();
+    let is_watched = std::io::stderr().is_terminal();
+    // A whole round before the next one: what is set side by side was then measured within minutes.
+    for round in 1..=order.rounds {
+        for row in &mut rows {
+            let name = row.scenario.name;
+            if is_watched {
+                eprint!("\rround {round} of {}: {name:16}", order.rounds);
+            }
+            for (at, contender) in contenders.iter().enumerate().filter(|(_, c)| c.can(row.scenario)) {
+                match once(order, contender, row.scenario) {
                     Ok(figures) => note(&mut row.figures[at], figures),
-                    Err(e) => row.failures.push(format!("{}, {}: {e}", contender.name, scenario.name)),
+                    Err(e) => row.failures.push(format!("{}, {name}: {e}", contender.name)),
                 }
             }
         }
-        say(&contenders, &row);
-        rows.push(row);
+    }
+    if is_watched {
+        eprintln!();
+    }
+    for row in &rows {
+        say(&contenders, row);
+    }
+    for (row, simpler, share) in shares(&rows) {
+        let (median, low, high) = share.spread();
+        println!("{} against {}: {median:.2} ({low:.2}..{high:.2})", row.scenario.name, simpler.name);
     }
     if let Some(file) = &order.out {
         let directory = file.with_extension("");
@@ -215,13 +238,24 @@ pub fn faults(row: &Row) -> Vec<f64> {
 /// `None` where one was not put under this load.
 pub fn ratios(series: &[Series], better: Better) -> Vec<Option<f64>> {
     let Some((last, others)) = series.split_last() else { return Vec::new() };
-    let last = last.spread().0;
     let ratio = |other: &Series| {
-        let other = other.spread().0;
-        let ratio = if better == Better::More { last / other } else { other / last };
-        Some(ratio).filter(|ratio| ratio.is_finite() && *ratio > 0.0)
+        let ratio = if better == Better::More { last.over(other) } else { other.over(last) };
+        Some(ratio.spread().0).filter(|ratio| ratio.is_finite() && *ratio > 0.0)
     };
     others.iter().map(ratio).collect()
+}
+
+/// What the last contender achieves per second of CPU under a load, as a share of what it achieves under the simpler
+/// one that the load is measured against.
+pub fn shares<'a>(rows: &'a [Row]) -> Vec<(&'a Row, &'static Scenario, Series)> {
+    let of = |row: &Row| row.series("per_cpu_second").pop().unwrap_or_default();
+    let share = |row: &'a Row| {
+        let against = row.scenario.against?;
+        let simpler = rows.iter().find(|other| other.scenario.name == against)?;
+        let share = of(row).over(&of(simpler));
+        (!share.0.is_empty()).then_some((row, simpler.scenario, share))
+    };
+    rows.iter().filter_map(share).collect()
 }
 
 /// A number with three digits that mean something.
@@ -239,12 +273,41 @@ pub fn short(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenarios::SCENARIOS;
 
     #[test]
     fn the_median_and_the_spread() {
         assert_eq!(Series(vec![3.0, 1.0, 2.0]).spread(), (2.0, 1.0, 3.0));
         assert_eq!(Series(vec![4.0, 1.0]).spread(), (2.5, 1.0, 4.0));
         assert_eq!(Series::default().spread(), (0.0, 0.0, 0.0));
+    }
+
+    #[test]
+    fn a_round_is_compared_with_itself() {
+        let (slow_then_fast, other) = (Series(vec![1.0, 10.0, 2.0]), Series(vec![2.0, 20.0, 8.0]));
+        assert_eq!(slow_then_fast.over(&other).0, [0.5, 0.5, 0.25]);
+        assert_eq!(slow_then_fast.over(&Series(vec![4.0, 4.0])).0, [0.5]);
+        assert!(slow_then_fast.over(&Series::default()).0.is_empty());
+    }
+
+    #[test]
+    fn a_load_is_a_share_of_the_simpler_one() {
+        let row = |name, values: &[f64]| {
+            let figures = vec![vec![("per_cpu_second".to_owned(), Series(values.to_vec()))]];
+            let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).expect("there is one");
+            Row { scenario, figures, failures: Vec::new() }
+        };
+        let rows = [row("pairs-q0", &[4.0, 8.0]), row("across-q0", &[2.0, 2.0]), row("across-q1", &[1.0])];
+        let found: Vec<_> =
+            shares(&rows).into_iter().map(|(row, _, share)| (row.scenario.name, share.0)).collect();
+        assert_eq!(found, [("across-q0", vec![0.5, 0.25])]);
+        for scenario in SCENARIOS.iter().filter(|scenario| scenario.against.is_some()) {
+            assert!(
+                SCENARIOS.iter().any(|simpler| Some(simpler.name) == scenario.against),
+                "{}",
+                scenario.name
+            );
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 
-use crate::compare::{Comparison, Row, faults, ratios, short};
+use crate::compare::{Comparison, Row, faults, ratios, shares, short};
 use crate::contender::Contender;
 
 fn said_by(program: &str, args: &[&str]) -> String {
@@ -23,6 +23,25 @@ fn machine() -> String {
     format!("{} × {}, {kernel}", models.len(), models.first().unwrap_or(&"unknown processor"))
 }
 
+/// What more cores and more nodes cost.
+fn with_more_places(rows: &[Row]) -> String {
+    let shares = shares(rows);
+    if shares.is_empty() {
+        return String::new();
+    }
+    let mut part = String::from(
+        "\n## More cores, more nodes\n\n\
+         FlockMQ against itself, round by round: deliveries per CPU-second, of all nodes, as a share of those of one node on one core. On two cores, which \
+         the load shares, twice the share is how much faster the two are than one.\n\n| load | against | share | CPU, times |\n|---|---|---|---|\n",
+    );
+    for (row, simpler, share) in shares {
+        let (median, low, high) = share.spread();
+        let (about, simpler, times) = (row.scenario.about, simpler.about, 1.0 / median);
+        let _ = writeln!(part, "| {about} | {simpler} | {median:.2} ({low:.2}–{high:.2}) | {times:.2} |");
+    }
+    part
+}
+
 /// The whole page, in Markdown. `plots`: file name and title.
 pub fn write(order: &Comparison, contenders: &[Contender], rows: &[Row], plots: &[(&str, &str)]) -> String {
     let mut page = String::from("# Benchmarks\n\n");
@@ -34,11 +53,12 @@ pub fn write(order: &Comparison, contenders: &[Contender], rows: &[Row], plots: 
         page,
         "Written by `emqx_bench compare`, not by hand.\n\n\
          - date: {} (UTC)\n- machine: {}\n- brokers: {}\n- command: `emqx_bench compare{ours}{} --rounds {} {}`\n\n\
-         Each load runs against each broker in turn, {} rounds, a fresh broker each time, the broker on one core and the load on \
+         Each load runs against each broker in turn, {} rounds of all loads, a fresh broker each time, the broker on one core and the load on \
          another, over loopback; without persistence where a broker can do without, with windows of 100 (FlashMQ: 65,535, which is also what may wait for \
          a client) and queues without end. Medians, with the lowest and \
          the highest in brackets. CPU is user and system time of the broker's process; memory is the growth of its resident set. Every payload \
-         is verified. Only the ratios of one run mean something: `×` says how many times better FlockMQ is, whichever way the figure goes.\n\n",
+         is verified. Only ratios mean something: `×` says how many times better FlockMQ is, whichever way the figure goes, as the median of the rounds' own \
+         ratios.\n\n",
         said_by("date", &["-u", "+%F %R"]),
         machine(),
         names.join(", "),
@@ -70,6 +90,7 @@ pub fn write(order: &Comparison, contenders: &[Contender], rows: &[Row], plots: 
             let _ = writeln!(page, "| {about} | {words} | {} |{ratios}", cells.join(" | "));
         }
     }
+    page += &with_more_places(rows);
     page += "\n## What went wrong on the way\n\n";
     let wrong: Vec<String> = rows
         .iter()

@@ -94,6 +94,8 @@ pub struct Scenario {
     pub needs: Needs,
     /// What of it goes into the comparison.
     pub shown: &'static [Shown],
+    /// The same load in a simpler place, of which it is to cost little more.
+    pub against: Option<&'static str>,
     /// Runs it.
     pub run: fn(&Setting) -> Fallible<Figures>,
 }
@@ -114,6 +116,11 @@ pub enum Needs {
 impl Scenario {
     const fn with(mut self, needs: Needs) -> Scenario {
         self.needs = needs;
+        self
+    }
+
+    const fn against(mut self, simpler: &'static str) -> Scenario {
+        self.against = Some(simpler);
         self
     }
 }
@@ -144,22 +151,33 @@ const fn load(
     shown: &'static [Shown],
     run: fn(&Setting) -> Fallible<Figures>,
 ) -> Scenario {
-    Scenario { name, about, needs: Needs::Plain, shown, run }
+    Scenario { name, about, needs: Needs::Plain, shown, against: None, run }
 }
 
 /// All of them.
 pub const SCENARIOS: &[Scenario] = &[
+    // What is measured against another one comes right after it: the machine's speed changes with time.
     load("pairs-q0", "1→1, 50 pairs, QoS 0", THROUGHPUT, |s| pairs(s, 0)),
+    load("two-q0", "1→1, 50 pairs, QoS 0, two cores", THROUGHPUT, |s| pairs(s, 0))
+        .with(Needs::TwoCores)
+        .against("pairs-q0"),
+    load("local-q0", "1→1 on one of three nodes, QoS 0", THROUGHPUT, |s| pairs(s, 0))
+        .with(Needs::Cluster)
+        .against("pairs-q0"),
+    load("across-q0", "1→1 across three nodes, QoS 0", THROUGHPUT, |s| across(s, 0))
+        .with(Needs::Cluster)
+        .against("pairs-q0"),
     load("pairs-q1", "1→1, 50 pairs, QoS 1", THROUGHPUT, |s| pairs(s, 1)),
+    load("two-q1", "1→1, 50 pairs, QoS 1, two cores", THROUGHPUT, |s| pairs(s, 1))
+        .with(Needs::TwoCores)
+        .against("pairs-q1"),
+    load("across-q1", "1→1 across three nodes, QoS 1", THROUGHPUT, |s| across(s, 1))
+        .with(Needs::Cluster)
+        .against("pairs-q1"),
     load("pairs-q2", "1→1, 50 pairs, QoS 2", THROUGHPUT, |s| pairs(s, 2)),
     load("fan-out", "fan-out 1→200, QoS 0", THROUGHPUT, fan_out),
     load("fan-in", "fan-in 50→1, QoS 0", THROUGHPUT, fan_in),
     load("shared", "shared, 50→10 members, QoS 1", THROUGHPUT, shared),
-    load("local-q0", "1→1 on one of three nodes, QoS 0", THROUGHPUT, |s| pairs(s, 0)).with(Needs::Cluster),
-    load("across-q0", "1→1 across three nodes, QoS 0", THROUGHPUT, |s| across(s, 0)).with(Needs::Cluster),
-    load("across-q1", "1→1 across three nodes, QoS 1", THROUGHPUT, |s| across(s, 1)).with(Needs::Cluster),
-    load("two-q0", "1→1, 50 pairs, QoS 0, two cores", THROUGHPUT, |s| pairs(s, 0)).with(Needs::TwoCores),
-    load("two-q1", "1→1, 50 pairs, QoS 1, two cores", THROUGHPUT, |s| pairs(s, 1)).with(Needs::TwoCores),
     load("latency-q0", "5,000/s over 50 pairs, QoS 0", LATENCY, |s| latency(s, 0)),
     load("latency-q1", "5,000/s over 50 pairs, QoS 1", LATENCY, |s| latency(s, 1)),
     load("latency-70", "70 % of saturation, 50 pairs, QoS 0", LATENCY, latency_at_70),

@@ -130,9 +130,17 @@ impl Subscription {
     }
 }
 
-/// What a publisher's next message of the same topic, or to the same group, needs.
-#[derive(Debug, Default)]
+/// What a client that publishes needs at each message.
+#[derive(Debug)]
 pub(crate) struct Publishing {
+    /// Its client id: at hand while the shard is busy with its message.
+    pub(crate) publisher: Arc<str>,
+    pub(crate) last: Remembered,
+}
+
+/// What the next message of the same topic, or to the same group, needs.
+#[derive(Debug, Default)]
+pub(crate) struct Remembered {
     pub(crate) targets: Targets,
     pub(crate) picks: Picks,
     pub(crate) token: u64,

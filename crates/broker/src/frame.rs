@@ -30,11 +30,12 @@ pub(crate) enum Reach {
 
 /// Begins a frame in `into`, which is emptied. Picks follow, then the message's encoding.
 pub(crate) fn begin(into: &mut Vec<u8>, publication: Publication, reach: Reach) {
+    let mut head = [0; 12];
+    head[0] = VERSION;
+    head[1] = if reach == Reach::Picks { PICKS_ONLY } else { 0 };
+    head[2..10].copy_from_slice(&publication.0.to_be_bytes());
     into.clear();
-    into.push(VERSION);
-    into.push(if reach == Reach::Picks { PICKS_ONLY } else { 0 });
-    into.extend_from_slice(&publication.0.to_be_bytes());
-    into.extend_from_slice(&[0, 0]);
+    into.extend_from_slice(&head);
 }
 
 /// Adds a pick. Names longer than the field are left out: no filter is that long.

@@ -27,7 +27,7 @@ use mqtt::{Message, Now, QoS, Reason};
 use slab::Slab;
 
 use crate::access::Access;
-use crate::client::{Client, Life, Publishing};
+use crate::client::{Client, Life, Remembered};
 use crate::effects::{Cause, ConnId, Effects, Extent, Ticket, Wait, Wish};
 use crate::groups::{Groups, Rng};
 use crate::registry::Registry;
@@ -85,7 +85,7 @@ pub struct Shard {
     /// Connections that were let in; tells one from the next of the same client.
     openings: u64,
     /// The last topic that came from another place, or from this node itself.
-    elsewhere: Publishing,
+    elsewhere: Remembered,
     /// Reused buffers, so that a message costs no allocation.
     frame: Vec<u8>,
     topic: String,
@@ -134,7 +134,7 @@ impl Shard {
             gauges: Gauges::default(),
             publication: rng.next(),
             openings: 0,
-            elsewhere: Publishing::default(),
+            elsewhere: Remembered::default(),
             frame: Vec::new(),
             topic: String::new(),
             copies: None,

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::{Pending, Shard};
 use crate::access::{Deed, Verdict};
-use crate::client::{Life, Publishing};
+use crate::client::{Life, Publishing, Remembered};
 use crate::effects::{ConnId, Effects, Pressure, Ticket, Wait};
 use crate::frame::{self, Publication, Reach};
 use crate::groups::{Candidate, GroupTargets, Pick, Publisher, choose};
@@ -40,11 +40,11 @@ impl Shard {
             self.answer_publish(slot, conn, published.ticket, Reason::QuotaExceeded, None, fx);
             return;
         }
-        let publisher = client.id.clone();
-        let mut publishing = client
-            .publishing
-            .take()
-            .unwrap_or_else(|| Box::new(Publishing { token: self.rng.next(), ..Publishing::default() }));
+        let mut publishing = client.publishing.take().unwrap_or_else(|| {
+            let last = Remembered { token: self.rng.next(), ..Remembered::default() };
+            Box::new(Publishing { publisher: client.id.clone(), last })
+        });
+        let Publishing { publisher, last } = &mut *publishing;
         let mut mounted = std::mem::take(&mut self.topic);
         mounted.clear();
         let topic = match client.mount() {
@@ -63,17 +63,17 @@ impl Shard {
             retain: published.retain,
             created: fx.epoch(),
             expiry: published.expiry,
-            publisher: &publisher,
+            publisher,
         };
         let mut copies = self.fresh_copies();
         let stored = if published.retain { self.retain(&message, &mut copies, fx) } else { None };
-        let reached = self.route(&message, &mut copies, Some(slot), &mut publishing, fx);
+        let reached = self.route(&message, &mut copies, Some(slot), last, fx);
         // Only a PUBACK says so: a PUBREC is not the end of it.
         let is_nobody = reached == 0 && published.qos == QoS::AtLeastOnce;
         let reason = if is_nobody { Reason::NoMatchingSubscribers } else { Reason::Success };
         self.answer_publish(slot, conn, published.ticket, reason, stored, fx);
         // What it sends to itself comes after the answer.
-        for target in publishing.targets.own.iter().filter(|t| t.is_session(slot)) {
+        for target in last.targets.own.iter().filter(|t| t.is_session(slot)) {
             self.deliver(*target, &message, &mut copies, Publication(self.publication), Some(slot), fx);
         }
         self.copies = Some(copies);
@@ -90,10 +90,10 @@ impl Shard {
             self.retain(message, &mut copies, fx);
         }
         self.stats.messages_publish += 1;
-        let mut publishing = std::mem::take(&mut self.elsewhere);
-        publishing.token = self.rng.next();
-        self.route(message, &mut copies, None, &mut publishing, fx);
-        self.elsewhere = publishing;
+        let mut last = std::mem::take(&mut self.elsewhere);
+        last.token = self.rng.next();
+        self.route(message, &mut copies, None, &mut last, fx);
+        self.elsewhere = last;
         self.copies = Some(copies);
     }
 
@@ -117,16 +117,16 @@ impl Shard {
         let publication = frame.publication;
         let mut places: SmallVec<[Place; 8]> = SmallVec::new();
         if frame.reach == Reach::Everyone {
-            let mut publishing = std::mem::take(&mut self.elsewhere);
-            publishing.targets.look_up(message.topic, &self.lookup(fx));
-            copies.are_for(publishing.targets.own.len());
-            for target in &publishing.targets.own {
+            let mut last = std::mem::take(&mut self.elsewhere);
+            last.targets.look_up(message.topic, &self.lookup(fx));
+            copies.are_for(last.targets.own.len());
+            for target in &last.targets.own {
                 self.deliver(*target, &message, &mut copies, publication, None, fx);
             }
             if from.is_peer() {
-                places.extend(publishing.targets.places.iter().copied().filter(|p| !p.is_peer()));
+                places.extend(last.targets.places.iter().copied().filter(|p| !p.is_peer()));
             }
-            self.elsewhere = publishing;
+            self.elsewhere = last;
         }
         let mut groups: Vec<GroupTargets> = Vec::new();
         let mut picks = Picks::new();
@@ -155,10 +155,10 @@ impl Shard {
         message: &MessageRef<'_>,
         copies: &mut Copies,
         from: Option<u32>,
-        publishing: &mut Publishing,
+        last: &mut Remembered,
         fx: &mut impl Effects,
     ) -> usize {
-        let Publishing { targets, picks: remembered, token } = publishing;
+        let Remembered { targets, picks: remembered, token } = last;
         targets.look_up(message.topic, &self.lookup(fx));
         if targets.is_empty() {
             if !message.topic.starts_with("$SYS/") {
@@ -220,7 +220,7 @@ impl Shard {
         }
     }
 
-    /// One frame to each place that has plain subscribers or was picked.
+    /// One frame to each place that has plain subscribers or was picked; the same one where nobody was.
     #[allow(clippy::too_many_arguments, reason = "the parts of one frame, each from another place")]
     fn send_frames(
         &mut self,
@@ -236,24 +236,37 @@ impl Shard {
             return;
         }
         let mut bytes = std::mem::take(&mut self.frame);
-        let only_picked = picks.iter().enumerate().filter(|(n, (place, ..))| {
-            !places.contains(place) && !picks[..*n].iter().any(|(before, ..)| before == place)
-        });
-        let only_picked: SmallVec<[Place; 8]> = only_picked.map(|(_, (place, ..))| *place).collect();
-        let plain = places.iter().map(|place| (*place, reach));
+        if picks.is_empty() {
+            frame::begin(&mut bytes, publication, reach);
+            message.encode(&mut bytes);
+            for place in places {
+                self.send_frame(*place, &bytes, fx);
+            }
+            self.frame = bytes;
+            return;
+        }
         // A place that was only picked has no plain subscriber as far as is known here, but it may have
         // just got one, and that one may have it.
-        let picked = only_picked.iter().map(|place| (*place, reach));
-        for (place, reach) in plain.chain(picked) {
+        let mut all: SmallVec<[Place; 8]> = places.into();
+        for (place, ..) in picks {
+            if !all.contains(place) {
+                all.push(*place);
+            }
+        }
+        for place in all {
             frame::begin(&mut bytes, publication, reach);
             for (_, group, pick) in picks.iter().filter(|(p, ..)| *p == place) {
                 frame::pick(&mut bytes, &groups[*group].name, &groups[*group].filter, *pick);
             }
             message.encode(&mut bytes);
-            fx.forward(place, &bytes);
-            self.stats.messages_forward += u64::from(place.is_peer());
+            self.send_frame(place, &bytes, fx);
         }
         self.frame = bytes;
+    }
+
+    fn send_frame(&mut self, place: Place, frame: &[u8], fx: &mut impl Effects) {
+        fx.forward(place, frame);
+        self.stats.messages_forward += u64::from(place.is_peer());
     }
 
     /// Hands a message to the retained store. `Some`: the answer comes with this ticket.

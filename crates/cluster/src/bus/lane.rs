@@ -322,6 +322,10 @@ impl Lane {
         }
         self.written += bytes;
         debug_assert!(self.written <= self.buffer.len());
+        if self.written == self.buffer.len() {
+            // As a rule the socket takes all of it, and nothing need be looked at to know where the last frame ends.
+            self.edge = self.written;
+        }
         while self.edge < self.written {
             let end = self.end_of(self.edge);
             if end > self.written {

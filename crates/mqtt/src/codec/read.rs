@@ -2,6 +2,7 @@
 //! every length is checked against what is there.
 
 use crate::Reason;
+use crate::topic::holds_any;
 
 /// A cursor over a packet's bytes.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +80,7 @@ impl<'a> Reader<'a> {
     pub fn string(&mut self) -> Result<&'a str, Reason> {
         let bytes = self.binary()?;
         let text = std::str::from_utf8(bytes).map_err(|_| Reason::MalformedPacket)?;
-        if bytes.contains(&0) {
+        if holds_any(bytes, [0]) {
             return Err(Reason::MalformedPacket);
         }
         Ok(text)

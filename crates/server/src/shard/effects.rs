@@ -14,6 +14,8 @@ use super::{ClientEvent, Clock, Note, ShardHandle, ShardMessage, Shared};
 
 /// Bytes that a sibling may have waiting; more is dropped and counted.
 const SIBLING_BYTES_MAX: usize = 64 << 20;
+/// The most room that a batch for a sibling gets before it needs it.
+const BATCH_ROOM_MAX: usize = 256 << 10;
 /// Bytes of records that may wait for the disk.
 const DISK_BYTES_MAX: usize = 64 << 20;
 
@@ -62,11 +64,20 @@ pub struct Fx {
     spare: Vec<Vec<u8>>,
     pub(super) lanes: Lanes,
     /// Frames for siblings, by shard.
-    pub(super) batches: Vec<Vec<u8>>,
+    batches: Vec<Batch>,
     pub(super) notes: Vec<Note>,
     handed_over_at: Now,
     holds: u32,
     pub(super) traffic: Traffic,
+}
+
+/// What a turn has for one sibling.
+#[derive(Default)]
+struct Batch {
+    /// Each frame behind its length.
+    frames: Vec<u8>,
+    /// How long the last batch was: the next one gets that room at once, as its buffer goes with it.
+    expected: usize,
 }
 
 /// The output of one connection.
@@ -88,7 +99,7 @@ pub struct Output {
 
 impl Fx {
     pub(super) fn new(shared: Arc<Shared>, siblings: Vec<ShardHandle>, place: Place, lanes: Lanes) -> Fx {
-        let batches = siblings.iter().map(|_| Vec::new()).collect();
+        let batches = siblings.iter().map(|_| Batch::default()).collect();
         Fx {
             shared,
             siblings,
@@ -191,9 +202,10 @@ impl Fx {
     /// the message as a new one.
     pub(super) fn hand_frames(&mut self) {
         for (shard, batch) in self.batches.iter_mut().enumerate() {
-            if !batch.is_empty() {
-                let frames = std::mem::take(batch);
+            if !batch.frames.is_empty() {
+                let frames = std::mem::take(&mut batch.frames);
                 let bytes = frames.len();
+                batch.expected = bytes.min(BATCH_ROOM_MAX);
                 let message = ShardMessage::Forwards { from: self.place, frames };
                 self.siblings[shard].sender.send_sized(message, bytes);
             }
@@ -271,9 +283,12 @@ impl Effects for Fx {
             self.traffic.dropped += 1;
             return;
         }
-        let batch = &mut self.batches[shard];
-        batch.extend_from_slice(&(frame.len() as u32).to_be_bytes());
-        batch.extend_from_slice(frame);
+        let Batch { frames, expected } = &mut self.batches[shard];
+        if frames.is_empty() {
+            frames.reserve(*expected);
+        }
+        frames.extend_from_slice(&(frame.len() as u32).to_be_bytes());
+        frames.extend_from_slice(frame);
     }
 
     fn wish(&mut self, wish: Wish<'_>) {

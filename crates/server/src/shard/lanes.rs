@@ -21,6 +21,8 @@ const LIMITS: Limits = Limits { buffer_bytes_max: 32 << 20, frame_bytes_max: 64 
 const ROOM_MIN: usize = 8 << 20;
 /// Bytes read from a lane in one turn.
 const READ_BYTES: usize = 256 << 10;
+/// Room for frames that have been read, kept from turn to turn.
+const ARRIVED_ROOM_MAX: usize = 1 << 20;
 /// Lanes of one peer that end in this shard: it has one for each of its own shards.
 const PEER_LANES_MAX: usize = 256;
 /// Bytes of one peer's frames that have not come whole. With more than that only its lane that holds most of them is read.
@@ -48,6 +50,34 @@ pub struct Lanes {
     out: Vec<Option<usize>>,
     first_token: usize,
     buffer: Vec<u8>,
+}
+
+/// Frames of peers that a turn has read, to be dealt with once the lanes have had their turn.
+#[derive(Default)]
+pub struct Arrived {
+    /// Each frame behind its length.
+    bytes: Vec<u8>,
+    /// Whose they are, and where those of each end.
+    runs: Vec<(Place, usize)>,
+}
+
+impl Arrived {
+    /// Of each peer in turn.
+    pub fn runs(&self) -> impl Iterator<Item = (Place, &[u8])> {
+        let mut start = 0;
+        self.runs
+            .iter()
+            .map(move |(peer, end)| (*peer, &self.bytes[std::mem::replace(&mut start, *end)..*end]))
+    }
+
+    /// Forgets them; the room stays for the next ones, unless it is very large.
+    pub fn clear(&mut self) {
+        self.runs.clear();
+        self.bytes.clear();
+        if self.bytes.capacity() > ARRIVED_ROOM_MAX {
+            self.bytes = Vec::new();
+        }
+    }
 }
 
 /// Collects frames for after the lane's turn.
@@ -217,11 +247,11 @@ impl Lanes {
         }
     }
 
-    /// Reads from all lanes that have something. Frames go to `frames`, a batch for each peer.
+    /// Reads from all lanes that have something.
     pub fn read(
         &mut self,
         now: cluster::Now,
-        frames: &mut Vec<(Place, Vec<u8>)>,
+        arrived: &mut Arrived,
         lost: &mut Vec<Place>,
         alive: &mut Vec<Place>,
     ) -> bool {
@@ -233,17 +263,19 @@ impl Lanes {
                 continue;
             }
             let Some(wire) = lane.wire.as_mut().filter(|_| lane.readable) else { continue };
-            let mut batch = Vec::new();
+            let before = arrived.bytes.len();
             let outcome = match wire.read(&mut self.buffer) {
                 Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
                     if std::mem::take(&mut lane.is_asked) {
                         alive.push(lane.peer);
                     }
-                    lane.lane.receive(&self.buffer[..count], now, &mut Frames(&mut batch)).map_err(|why| {
-                        lane.wrong(why);
-                        io::ErrorKind::InvalidData.into()
-                    })
+                    lane.lane.receive(&self.buffer[..count], now, &mut Frames(&mut arrived.bytes)).map_err(
+                        |why| {
+                            lane.wrong(why);
+                            io::ErrorKind::InvalidData.into()
+                        },
+                    )
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     lane.readable = false;
@@ -251,8 +283,8 @@ impl Lanes {
                 }
                 Err(e) => Err(e),
             };
-            if !batch.is_empty() {
-                frames.push((lane.peer, batch));
+            if arrived.bytes.len() > before {
+                arrived.runs.push((lane.peer, arrived.bytes.len()));
             }
             more |= lane.readable;
             if outcome.is_err() {

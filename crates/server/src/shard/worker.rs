@@ -22,7 +22,7 @@ use super::conn::{Awaits, Check, Conn, Flushed, Newcomer, Phase};
 use super::effects::{Fx, Traffic};
 use super::flapping::{Flapping, FlappingPolicy};
 use super::greeting::{self, Greeting};
-use super::lanes::Lanes;
+use super::lanes::{Arrived, Lanes};
 use super::pace::{Paced, Quota};
 use super::{Adopted, PeerChange, ShardHandle, ShardMessage, Shared};
 use crate::access::{Ban, Kind};
@@ -62,6 +62,7 @@ pub struct Worker {
     fx: Fx,
     shared: Arc<Shared>,
     scratch: Vec<u8>,
+    arrived: Arrived,
     /// Connections whose CONNECT has come whole in this turn.
     greeted: Vec<u32>,
     /// The inbox has been emptied since those CONNECTs were read.
@@ -109,6 +110,7 @@ impl Worker {
             fx,
             shared,
             scratch: vec![0; READ_BYTES],
+            arrived: Arrived::default(),
             greeted: Vec::new(),
             inbox_is_fresh: false,
             crowded: Vec::new(),
@@ -301,13 +303,16 @@ impl Worker {
     }
 
     fn read_lanes(&mut self, now: Now) -> bool {
-        let (mut frames, mut lost, mut alive) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut lost, mut alive) = (Vec::new(), Vec::new());
         let at = self.cluster_now(now);
-        let more = self.fx.lanes.read(at, &mut frames, &mut lost, &mut alive);
+        let mut arrived = std::mem::take(&mut self.arrived);
+        let more = self.fx.lanes.read(at, &mut arrived, &mut lost, &mut alive);
         self.fx.notes.extend(alive.into_iter().map(|peer| super::Note::Alive { peer }));
-        for (peer, batch) in frames {
-            self.take_frames(peer, &batch);
+        for (peer, frames) in arrived.runs() {
+            self.take_frames(peer, frames);
         }
+        arrived.clear();
+        self.arrived = arrived;
         self.lanes_lost(lost);
         more
     }
