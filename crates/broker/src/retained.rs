@@ -2,8 +2,8 @@
 //! order writes arrive in; a deletion is a write too and is remembered. As [`cluster::Records`] it is
 //! one of the replicated maps, which keep the digests that nodes compare.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
+mod sorted;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -38,10 +38,13 @@ pub enum Refused {
     TooLarge,
 }
 
-/// Topic → message. A message of 100 bytes costs some 220.
+use sorted::{Keyed, Sorted};
+
+/// Topic → message. A message of 100 bytes costs some 200.
 #[derive(Default)]
 pub struct Retained {
-    entries: BTreeSet<Entry>,
+    /// Ordered by the bytes of their topics, which is how the texts are ordered too.
+    entries: Sorted<Entry>,
     tombstones: BTreeMap<Box<str>, Stamp>,
     /// Topics by the time at which their message goes, milliseconds since 1970.
     expiries: BTreeSet<(u64, Box<str>)>,
@@ -128,7 +131,7 @@ impl Retained {
         let mut left = limit;
         'seek: loop {
             let low = from.as_ref().map(String::as_bytes);
-            for entry in self.entries.range::<[u8], _>((low, Bound::Unbounded)) {
+            for entry in self.entries.from(low) {
                 if left == 0 {
                     return;
                 }
@@ -154,7 +157,7 @@ impl Retained {
 
     /// Everything, in the order of topics.
     pub fn iter(&self) -> impl Iterator<Item = (&Message, Stamp)> {
-        self.entries.iter().map(|e| (&e.message, e.stamp))
+        self.entries.from(Bound::Unbounded).map(|e| (&e.message, e.stamp))
     }
 
     /// Topics whose message's time is over at `unix_ms`, at most `limit`. They are given to no one any
@@ -176,7 +179,7 @@ impl Retained {
 
     /// Whether nothing is retained.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.len() == 0
     }
 
     /// Puts a message or a deletion in the place of whatever is held.
@@ -233,16 +236,16 @@ impl Records for Retained {
     fn scan(&self, after: Option<&[u8]>, visit: &mut VisitRecords<'_>) {
         let text = after.map(|key| String::from_utf8_lossy(key).into_owned());
         let low = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut live = self.entries.range::<[u8], _>((low, Bound::Unbounded)).peekable();
+        let mut live = self.entries.from(low).peekable();
         let low = text.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut gone = self.tombstones.range::<str, _>((low, Bound::Unbounded)).peekable();
         loop {
             let go_on = match (live.peek(), gone.peek()) {
-                (Some(entry), Some((topic, _))) if entry.topic() > topic.as_bytes() => {
+                (Some(entry), Some((topic, _))) if entry.key() > topic.as_bytes() => {
                     next_gone(&mut gone, visit)
                 }
                 (Some(_), _) => {
-                    live.next().is_some_and(|e| visit(e.topic(), e.stamp, Some(e.message.as_bytes())))
+                    live.next().is_some_and(|e| visit(e.key(), e.stamp, Some(e.message.as_bytes())))
                 }
                 (None, Some(_)) => next_gone(&mut gone, visit),
                 (None, None) => false,
@@ -273,38 +276,11 @@ fn next_gone<'a>(
     gone.next().is_some_and(|(topic, stamp)| visit(topic.as_bytes(), *stamp, None))
 }
 
-/// Ordered by the bytes of their topics, which is how the texts are ordered too.
-impl Entry {
-    fn topic(&self) -> &[u8] {
+impl Keyed for Entry {
+    fn key(&self) -> &[u8] {
         self.message.topic_bytes()
     }
 }
-
-impl Borrow<[u8]> for Entry {
-    fn borrow(&self) -> &[u8] {
-        self.topic()
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.topic().cmp(other.topic())
-    }
-}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.topic() == other.topic()
-    }
-}
-
-impl Eq for Entry {}
 
 /// Where the search for a filter goes on after it has looked at a topic.
 #[derive(Debug, PartialEq, Eq)]
