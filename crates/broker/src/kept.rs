@@ -211,7 +211,7 @@ mod tests {
             retain: false,
             created: Epoch(5),
             expiry: Some(1),
-            publisher: "p",
+            publisher: b"p",
         };
         let message = message.to_message();
         KeptSession {

@@ -285,7 +285,7 @@ mod tests {
             retain: false,
             created: Epoch(0),
             expiry: None,
-            publisher: "",
+            publisher: b"",
         };
         Letter::new(message.to_message(), Options { qos, ..Options::default() })
     }

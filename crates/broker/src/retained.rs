@@ -353,7 +353,7 @@ mod tests {
             retain: true,
             created: Epoch(1000),
             expiry,
-            publisher: "p",
+            publisher: b"p",
         };
         message.to_message()
     }

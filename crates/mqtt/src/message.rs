@@ -48,8 +48,9 @@ pub struct MessageRef<'a> {
     pub created: Epoch,
     /// Seconds after `created`.
     pub expiry: Option<u32>,
-    /// Client id; empty for messages of the node itself.
-    pub publisher: &'a str,
+    /// Client id, at most 65,535 bytes; empty for messages of the node itself. It is compared, and never shown: nobody looks
+    /// whether the bytes are a text.
+    pub publisher: &'a [u8],
 }
 
 impl MessageRef<'_> {
@@ -108,7 +109,7 @@ impl MessageRef<'_> {
         head[0] = self.flags();
         head[1..7].copy_from_slice(&self.created.0.min(CREATED_MAX).to_be_bytes()[2..]);
         head[7..9].copy_from_slice(&(expressible(self.topic).len() as u16).to_be_bytes());
-        head[9..11].copy_from_slice(&(expressible(self.publisher).len() as u16).to_be_bytes());
+        head[9..11].copy_from_slice(&(self.publisher_bytes().len() as u16).to_be_bytes());
         let mut length = HEAD;
         if let Some(expiry) = self.expiry {
             head[length..length + EXTRA].copy_from_slice(&expiry.to_be_bytes());
@@ -123,8 +124,11 @@ impl MessageRef<'_> {
     }
 
     fn parts(&self) -> [&[u8]; 4] {
-        let (topic, publisher) = (expressible(self.topic), expressible(self.publisher));
-        [topic.as_bytes(), publisher.as_bytes(), self.properties.raw(), self.payload]
+        [expressible(self.topic).as_bytes(), self.publisher_bytes(), self.properties.raw(), self.payload]
+    }
+
+    fn publisher_bytes(&self) -> &[u8] {
+        &self.publisher[..self.publisher.len().min(usize::from(u16::MAX))]
     }
 }
 
@@ -168,7 +172,7 @@ fn view(bytes: &[u8]) -> Option<MessageRef<'_>> {
     let created = [0, 0, head[1], head[2], head[3], head[4], head[5], head[6]];
     Some(MessageRef {
         topic: std::str::from_utf8(topic).ok()?,
-        publisher: std::str::from_utf8(publisher).ok()?,
+        publisher,
         properties: Properties::trusted(properties),
         payload,
         qos: QoS::from_bits(flags & 3)?,
@@ -270,7 +274,7 @@ mod tests {
             retain: true,
             created: Epoch(1_700_000_000_123),
             expiry: Some(60),
-            publisher: "client",
+            publisher: b"client",
         }
     }
 

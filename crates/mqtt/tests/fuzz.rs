@@ -115,7 +115,7 @@ fn view(qos: u8, topic: &str) -> MessageRef<'_> {
         retain: false,
         created: Epoch(0),
         expiry: None,
-        publisher: "p",
+        publisher: b"p",
     }
 }
 

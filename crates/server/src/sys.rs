@@ -141,7 +141,7 @@ fn say_with(operator: &Operator, topic: String, payload: String, qos: QoS, retai
             retain,
             created: Clock::epoch(),
             expiry: None,
-            publisher: "",
+            publisher: b"",
         };
         machine.publish_local(&message, fx);
     };

@@ -431,7 +431,7 @@ fn will_of(connect: &Connect<'_>, mount: &str, publisher: &str, created: mqtt::E
         retain: will.retain,
         created,
         expiry,
-        publisher,
+        publisher: publisher.as_bytes(),
     };
     Some(Will { message: message.to_message(), delay })
 }

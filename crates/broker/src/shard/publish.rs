@@ -63,7 +63,7 @@ impl Shard {
             retain: published.retain,
             created: fx.epoch(),
             expiry: published.expiry,
-            publisher,
+            publisher: publisher.as_bytes(),
         };
         let mut copies = self.fresh_copies();
         let stored = if published.retain { self.retain(&message, &mut copies, fx) } else { None };
@@ -178,7 +178,7 @@ impl Shard {
         let mut picks = Picks::new();
         for (n, group) in targets.groups.iter().enumerate() {
             let publisher = Publisher {
-                client: message.publisher.as_bytes(),
+                client: message.publisher,
                 topic: message.topic.as_bytes(),
                 token: *token,
             };
@@ -200,7 +200,7 @@ impl Shard {
         let Some(group) = self.lookup(fx).group(key) else { return };
         let view = message.view();
         let publisher = Publisher {
-            client: view.publisher.as_bytes(),
+            client: view.publisher,
             topic: view.topic.as_bytes(),
             token: self.rng.next(),
         };

@@ -434,7 +434,7 @@ fn a_forwarded_message_is_encoded_as_a_publish_would_be() {
         retain: true,
         created: Epoch(0),
         expiry: Some(100),
-        publisher: "p",
+        publisher: b"p",
     };
     let alias = |is_known| Some(Alias { number: 9, is_known });
     for (subscription_ids, alias, expiry) in

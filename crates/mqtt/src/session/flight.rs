@@ -178,7 +178,7 @@ mod tests {
             retain: false,
             created: Epoch(5),
             expiry: None,
-            publisher: "c",
+            publisher: b"c",
         };
         let entry = |id, qos, message, ids: &[u32]| Entry {
             id,

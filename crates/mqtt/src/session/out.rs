@@ -241,7 +241,7 @@ mod tests {
             retain: false,
             created: Epoch(0),
             expiry: None,
-            publisher: "",
+            publisher: b"",
         };
         view.to_message()
     }

@@ -54,7 +54,7 @@ fn message(qos: u8, topic: &str) -> MessageRef<'_> {
         retain: false,
         created: Epoch(1000),
         expiry: None,
-        publisher: "p",
+        publisher: b"p",
     }
 }
 
@@ -372,7 +372,7 @@ fn forwarded_properties_reach_the_subscriber_unchanged_and_in_order() {
         retain: p.retain,
         created: Epoch(1000),
         expiry: p.expiry,
-        publisher: "p",
+        publisher: b"p",
     };
     let mut subscriber = Side::new(V5, &[], &Limits::default());
     subscriber.now = Now(1500);
