@@ -44,7 +44,9 @@ impl Shard {
         let slot = target.session();
         let mut options = target.options();
         let Some(client) = self.clients.get(slot as usize) else { return };
-        if options.no_local && (from == Some(slot) || (from.is_none() && *message.publisher == *client.id.as_bytes())) {
+        if options.no_local
+            && (from == Some(slot) || (from.is_none() && *message.publisher == *client.id.as_bytes()))
+        {
             self.stats.delivery_dropped += 1;
             self.stats.delivery_dropped_no_local += 1;
             return;

@@ -177,11 +177,8 @@ impl Shard {
         let mut reached = targets.own.len() + targets.places.len();
         let mut picks = Picks::new();
         for (n, group) in targets.groups.iter().enumerate() {
-            let publisher = Publisher {
-                client: message.publisher,
-                topic: message.topic.as_bytes(),
-                token: *token,
-            };
+            let publisher =
+                Publisher { client: message.publisher, topic: message.topic.as_bytes(), token: *token };
             let Some((candidate, pick)) = choose(group, &publisher, remembered, &mut self.rng) else {
                 continue;
             };
@@ -199,11 +196,8 @@ impl Shard {
     pub(super) fn give_to_another(&mut self, key: &str, message: &Message, fx: &mut impl Effects) {
         let Some(group) = self.lookup(fx).group(key) else { return };
         let view = message.view();
-        let publisher = Publisher {
-            client: view.publisher,
-            topic: view.topic.as_bytes(),
-            token: self.rng.next(),
-        };
+        let publisher =
+            Publisher { client: view.publisher, topic: view.topic.as_bytes(), token: self.rng.next() };
         let Some((candidate, pick)) = choose(&group, &publisher, &mut Default::default(), &mut self.rng)
         else {
             return;
