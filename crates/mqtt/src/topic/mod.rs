@@ -108,11 +108,11 @@ pub fn has_wildcard(text: &str) -> bool {
     holds_any(text.as_bytes(), [b'+', b'#'])
 }
 
-/// Whether one of these bytes occurs, looked for in eight bytes at a time: every message's topic goes through here,
-/// and most are too short for what the standard library does.
+/// Whether one of these bytes of ASCII occurs, looked for in eight bytes at a time: every message's topic goes through
+/// here, and most are too short for what the standard library does.
 pub(crate) fn holds_any<const N: usize>(bytes: &[u8], sought: [u8; N]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    // What is sought has its highest bit, and nothing below it that is not sought, where this is not 0.
+    // Not 0 exactly where some byte of the word is sought; which one it does not say.
     let found = |word: u64| {
         let is_zero = |x: u64| x.wrapping_sub(ONES) & !x & (ONES << 7);
         sought.iter().fold(0, |found, byte| found | is_zero(word ^ (ONES * u64::from(*byte))))
@@ -197,6 +197,24 @@ pub fn matches(filter: &str, topic: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_byte_is_found_wherever_it_is_in_a_text_of_any_length() {
+        // Neighbours of what is sought, and bytes with the highest bit.
+        for other in [b'a', b'*', b',', b'"', b'$', 1, 0x80, 0xAB, 0xFF] {
+            for length in 0..40 {
+                let mut bytes = vec![other; length];
+                assert!(!holds_any(&bytes, [b'+', b'#', 0]), "{length} of {other}");
+                for at in 0..length {
+                    for sought in [b'+', b'#', 0] {
+                        bytes[at] = sought;
+                        assert!(holds_any(&bytes, [b'+', b'#', 0]), "{sought} at {at} of {length}");
+                    }
+                    bytes[at] = other;
+                }
+            }
+        }
+    }
 
     #[test]
     fn filters_match_as_the_specification_shows() {
