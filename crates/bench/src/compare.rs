@@ -3,7 +3,6 @@
 //! machines differ, and the same machine differs from hour to hour.
 
 use std::fs;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -48,8 +47,8 @@ impl Series {
         }
     }
 
-    /// The ratios of each round. Where one of the two lacks a round nobody knows which belong together: then that of
-    /// the medians.
+    /// The ratios of each round; where one of the two has more of them than the other, that of the medians. A run that
+    /// failed is no round: those after it count one earlier.
     pub fn over(&self, other: &Series) -> Series {
         match (self.0.len(), other.0.len()) {
             (0, _) | (_, 0) => Series::default(),
@@ -122,14 +121,11 @@ pub fn run(order: &Comparison) -> Fallible<()> {
     let nothing =
         |&scenario| Row { scenario, figures: vec![Vec::new(); contenders.len()], failures: Vec::new() };
     let mut rows: Vec<Row> = order.scenarios.iter().map(nothing).collect();
-    let is_watched = std::io::stderr().is_terminal();
     // A whole round before the next one: what is set side by side was then measured within minutes.
     for round in 1..=order.rounds {
         for row in &mut rows {
             let name = row.scenario.name;
-            if is_watched {
-                eprint!("\rround {round} of {}: {name:16}", order.rounds);
-            }
+            eprintln!("round {round} of {}: {name}", order.rounds);
             for (at, contender) in contenders.iter().enumerate().filter(|(_, c)| c.can(row.scenario)) {
                 match once(order, contender, row.scenario) {
                     Ok(figures) => note(&mut row.figures[at], figures),
@@ -137,9 +133,6 @@ pub fn run(order: &Comparison) -> Fallible<()> {
                 }
             }
         }
-    }
-    if is_watched {
-        eprintln!();
     }
     for row in &rows {
         say(&contenders, row);

@@ -139,10 +139,10 @@ fn tight<T>(things: impl Iterator<Item = T>) -> Vec<T> {
     run
 }
 
-/// Inserts with steps of an eighth where room is lacking, not by doubling it.
+/// Inserts into a run that is not full, with steps of an eighth where room is lacking, not by doubling it.
 fn insert_tight<T>(things: &mut Vec<T>, at: usize, thing: T) {
     if things.len() == things.capacity() {
-        let more = (things.len() / 8).max(4).min((RUN_MAX - things.len()).max(1));
+        let more = (things.len() / 8).max(4).min(RUN_MAX - things.len());
         things.reserve_exact(more);
     }
     things.insert(at, thing);

@@ -157,7 +157,7 @@ pub fn valid_subscription(text: &str) -> bool {
 
 /// Whether `filter` is well formed [MQTT-4.7.1-1] [MQTT-4.7.1-2].
 pub fn valid_filter(filter: &str, levels_max: usize) -> bool {
-    if filter.is_empty() || filter.len() > usize::from(u16::MAX) || filter.as_bytes().contains(&0) {
+    if filter.is_empty() || filter.len() > usize::from(u16::MAX) || holds_any(filter.as_bytes(), [0]) {
         return false;
     }
     if !levels_fit(filter, levels_max) {

@@ -62,6 +62,7 @@ pub struct Worker {
     fx: Fx,
     shared: Arc<Shared>,
     scratch: Vec<u8>,
+    /// Room for the frames of peers; empty between turns.
     arrived: Arrived,
     /// Connections whose CONNECT has come whole in this turn.
     greeted: Vec<u32>,
